@@ -1,1 +1,7 @@
-fn main() {}
+//! The `pluglet` binary.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    pluglet::main()
+}

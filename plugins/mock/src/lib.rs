@@ -1,1 +1,141 @@
+//! A provider without a backend: annotations script the life of a pod. For tests, demonstrations and benchmarks.
+//!
+//! In: pods with annotations under `mock.pluglet.dev/`, see the README. Out: statuses, events and logs as a backend would give them.
+//! Invariant: a pod's life follows from what was kept at its creation and from the time of day, so a restart changes nothing.
 
+mod address;
+mod config;
+mod deletion;
+mod faults;
+mod follow;
+mod life;
+mod logs;
+mod pods;
+mod record;
+mod script;
+mod status;
+mod timers;
+mod update;
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use pluglet_sdk::{
+    Error, Feature, Host, Info, Init, LogOptions, LogStream, PodRef, Provider, ResolvedPod, Result, Status,
+};
+
+use crate::config::Config;
+use crate::pods::Pods;
+use crate::record::{PodView, Record};
+use crate::script::{CreateError, Script};
+
+/// The provider.
+pub struct Mock {
+    config: Config,
+    pods: Rc<Pods>,
+    /// How often the create of a UID has failed as its script asks. Not kept over a restart.
+    failed_creates: RefCell<BTreeMap<String, u32>>,
+}
+
+impl Provider for Mock {
+    async fn start(host: Host, init: Init) -> Result<Self> {
+        let config = init.config()?;
+        let pods = Pods::new(host.clone());
+        for (key, value) in host.kv().entries(&Record::key("")).await? {
+            match Record::from_bytes(&value) {
+                Ok(record) => pods.insert(record),
+                // Failing here would take all other pods down with this one.
+                Err(error) => host.error(format_args!("cannot read {key}, so its pod is lost: {error}")),
+            }
+        }
+        Ok(Self { config, pods, failed_creates: RefCell::default() })
+    }
+
+    fn info(&self) -> Info {
+        Info::new([Feature::Update, Feature::Watch, Feature::Logs]).node(self.config.node())
+    }
+
+    async fn create(&self, pod: PodRef, spec: ResolvedPod) -> Result<Status> {
+        if let Some(status) = self.pods.status(&pod.uid) {
+            return Ok(status);
+        }
+        let view: PodView = spec.pod_as()?;
+        let script = Script::parse(&view.metadata.annotations)?;
+        if script.create_delay > 0 {
+            self.pods.host.sleep(Duration::from_nanos(script.create_delay)).await;
+        }
+        if let Some(fails) = &script.create_error {
+            self.fail(&pod.uid, fails)?;
+        }
+        if let Some(fault) = script.fault {
+            faults::commit(fault);
+        }
+        self.accept(pod, view, script).await
+    }
+
+    async fn update(&self, pod: PodRef, spec: ResolvedPod) -> Result<Status> {
+        update::update(&self.pods, pod, spec.pod_as()?).await
+    }
+
+    async fn delete(&self, pod: PodRef, grace: Duration) -> Result<()> {
+        self.failed_creates.borrow_mut().remove(&pod.uid);
+        self.pods.delete(&pod.uid, grace).await
+    }
+
+    async fn status(&self, pod: PodRef) -> Result<Status> {
+        self.pods.status(&pod.uid).ok_or(Error::NotFound)
+    }
+
+    async fn list(&self) -> Result<Vec<(PodRef, Status)>> {
+        Ok(self.pods.list())
+    }
+
+    async fn logs(&self, pod: PodRef, options: LogOptions) -> Result<LogStream> {
+        follow::logs(&self.pods, &pod.uid, &options)
+    }
+}
+
+impl Mock {
+    /// Take the pod in: keep its record, then answer for it.
+    async fn accept(&self, pod: PodRef, view: PodView, script: Script) -> Result<Status> {
+        let uid = pod.uid.clone();
+        // A create that the host had given up may have taken the pod in while this one waited.
+        if let Some(status) = self.pods.status(&uid) {
+            return Ok(status);
+        }
+        let ip = match script.pod_ip {
+            Some(ip) => ip.to_string(),
+            None => self.pods.addresses.take(&uid).to_string(),
+        };
+        let record = Record::new(pod, view, script, self.pods.host.now_unix_ns(), ip);
+        let kept = self.pods.host.kv().put(&Record::key(&uid), record.to_bytes()?).await;
+        if let Err(error) = kept {
+            self.pods.addresses.release(&record.ip);
+            return Err(error.into());
+        }
+        self.pods.insert(record);
+        self.pods.status(&uid).ok_or(Error::NotFound)
+    }
+
+    /// Fail a create as its script asks, as often as it asks.
+    fn fail(&self, uid: &str, fails: &CreateError) -> Result<()> {
+        let mut failed = self.failed_creates.borrow_mut();
+        let count = failed.get(uid).copied().unwrap_or_default();
+        if fails.times.is_some_and(|times| count >= times) {
+            failed.remove(uid);
+            return Ok(());
+        }
+        if fails.times.is_some() {
+            failed.insert(uid.to_owned(), count.saturating_add(1));
+        }
+        Err(fails.error.clone())
+    }
+}
+
+pluglet_sdk::export!(Mock, {
+    name: "mock",
+    description: "Runs nothing: annotations on a pod script its life. For tests, demonstrations and benchmarks.",
+    features: [Update, Watch, Logs],
+});

@@ -1,1 +1,44 @@
-//! Placeholder.
+//! A real Kubernetes control plane on loopback: etcd, kube-apiserver, kube-controller-manager and kube-scheduler.
+//!
+//! It has no kubelet: whoever uses it brings the node under test. In: the five Kubernetes binaries, found or made by
+//! [`Binaries::locate`]. Out: a [`ControlPlane`] with kubeconfigs, a client, `kubectl`, the API server's audit log and
+//! a dump for the case that something fails.
+//!
+//! ```no_run
+//! # async fn example() -> anyhow::Result<()> {
+//! use controlplane::{ControlPlane, Options, TestNamespace};
+//!
+//! let cluster = ControlPlane::start(Options::default()).await?; // or attach_or_start(), or shared()
+//! let client = cluster.client().await?; // one for each tokio runtime, see its doc
+//! let namespace = TestNamespace::create(&cluster, &client, "a-pod-runs").await?;
+//! let kubeconfig = cluster.kubeconfig_node("node-1")?; // what `pluglet run --kubeconfig` takes
+//! let mark = cluster.audit().mark()?;
+//! // … run a node, create pods in `namespace.name()` …
+//! let calls = cluster.audit().since(&mark)?;
+//! # Ok(()) }
+//! ```
+//!
+//! Invariant: no process outlives the one that started it, however that one ends (see [`process`]), and a directory
+//! left behind by a killed run is removed by the next one.
+
+pub mod audit;
+pub mod binaries;
+mod certificates;
+mod components;
+mod control;
+mod control_plane;
+mod dump;
+mod kubeconfig;
+mod layout;
+mod namespace;
+pub mod ports;
+pub mod process;
+mod supervisor;
+pub mod wait;
+
+pub use audit::{AuditLog, Call, Mark};
+pub use binaries::Binaries;
+pub use components::Component;
+pub use control_plane::{ControlPlane, ENVIRONMENT, Options};
+pub use namespace::TestNamespace;
+pub use process::Process;

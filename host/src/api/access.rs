@@ -1,0 +1,72 @@
+//! Who may call the node's server: certificate authorities and access reviews.
+//!
+//! In: files, a ConfigMap, user names. Out: trusted certificates, yes or no. Invariant: a review that cannot be made is a no.
+
+use std::path::Path;
+
+use async_trait::async_trait;
+use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::api::PostParams;
+use kube::{Api, Client};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+
+use super::client::within;
+use crate::kubelet::auth::{Authorizer, Caller};
+
+/// Certificates of a PEM file, DER.
+pub(crate) fn read_certificates(file: &Path) -> Result<Vec<Vec<u8>>, rustls::pki_types::pem::Error> {
+    CertificateDer::pem_file_iter(file)?.map(|certificate| Ok(certificate?.to_vec())).collect()
+}
+
+/// The authority that signs client certificates in this cluster, as the API server publishes it. None where this identity may not
+/// read it: node identities may not.
+pub(crate) async fn published_client_ca(client: Client) -> Option<Vec<Vec<u8>>> {
+    let maps = Api::<ConfigMap>::namespaced(client, "kube-system");
+    let map = within(maps.get("extension-apiserver-authentication")).await.ok()?;
+    let pem = map.data?.remove("client-ca-file")?;
+    CertificateDer::pem_slice_iter(pem.as_bytes())
+        .map(|certificate| certificate.map(|certificate| certificate.to_vec()))
+        .collect::<Result<Vec<_>, _>>()
+        .ok()
+}
+
+/// Asks the API server with a SubjectAccessReview, as a kubelet with webhook authorization does.
+pub(crate) struct AccessReviews {
+    client: Client,
+    node_name: String,
+}
+
+impl AccessReviews {
+    pub(crate) fn new(client: Client, node_name: &str) -> Self {
+        Self { client, node_name: node_name.to_owned() }
+    }
+}
+
+#[async_trait]
+impl Authorizer for AccessReviews {
+    async fn allows(&self, caller: &Caller, verb: &str, subresource: &str) -> Result<bool, String> {
+        let review = SubjectAccessReview {
+            spec: SubjectAccessReviewSpec {
+                user: Some(caller.user.clone()),
+                groups: Some(caller.groups.clone()),
+                resource_attributes: Some(ResourceAttributes {
+                    verb: Some(verb.to_owned()),
+                    version: Some("v1".to_owned()),
+                    resource: Some("nodes".to_owned()),
+                    subresource: Some(subresource.to_owned()),
+                    name: Some(self.node_name.clone()),
+                    ..ResourceAttributes::default()
+                }),
+                ..SubjectAccessReviewSpec::default()
+            },
+            ..SubjectAccessReview::default()
+        };
+        let reviews = Api::<SubjectAccessReview>::all(self.client.clone());
+        let answer = within(reviews.create(&PostParams::default(), &review)).await;
+        answer
+            .map(|review| review.status.is_some_and(|status| status.allowed))
+            .map_err(|error| super::pods::describe(&error))
+    }
+}

@@ -1,0 +1,133 @@
+//! The HTTP/2 client stack under kube.
+//!
+//! In: a kubeconfig. Out: [`Clients`]. Invariant: two connections; what the workload does can never keep a lease from being renewed.
+//!
+//! kube's own stack speaks HTTP/1.1, so each watch and each call under way would cost a connection, and its default retry can hold a
+//! call for minutes. Here one connection carries everything, and whoever calls decides about retries.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use hyper_rustls::HttpsConnectorBuilder;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use kube::client::ConfigExt;
+use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
+use kube::{Client, Config};
+use tower::{BoxError, ServiceBuilder};
+
+/// Calls under way at once on the workload connection. More would only queue in the API server, and be counted against this
+/// identity by its priority-and-fairness levels.
+const WORKLOAD_CONCURRENCY: usize = 64;
+/// A heartbeat is one call at a time; two leave room for one that hangs.
+const HEARTBEAT_CONCURRENCY: usize = 2;
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// A peer that does not acknowledge for so long is gone: the next call dials anew.
+const DEAD_PEER: Duration = Duration::from_secs(15);
+/// How often an idle connection is probed.
+const PING_EVERY: Duration = Duration::from_secs(10);
+const PING_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a call other than a watch may take.
+pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The clients of this process.
+#[derive(Clone)]
+pub(crate) struct Clients {
+    /// Leases and node status.
+    pub heartbeat: Client,
+    /// Everything else.
+    pub workload: Client,
+    /// The certificate authorities that the kubeconfig trusts, DER.
+    pub cluster_ca: Vec<Vec<u8>>,
+    /// Host and port of the API server.
+    pub server: http::Uri,
+}
+
+/// Why there is no client.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// The file cannot be read or parsed.
+    #[error("cannot use kubeconfig {}", path.display())]
+    Kubeconfig {
+        path: PathBuf,
+        #[source]
+        source: KubeconfigError,
+    },
+    /// No `--kubeconfig` and not in a pod.
+    #[error("no cluster to connect to: give --kubeconfig FILE (or set KUBECONFIG), or run inside a pod with a service account")]
+    InCluster(#[source] kube::config::InClusterError),
+    /// TLS or authentication settings do not work.
+    #[error("cannot make a client for {server}")]
+    Client {
+        server: String,
+        #[source]
+        source: kube::Error,
+    },
+}
+
+/// Reads the configuration and makes the clients. Connects to nothing yet.
+pub(crate) async fn connect(kubeconfig: Option<&Path>) -> Result<Clients, Error> {
+    let config = match kubeconfig {
+        Some(path) => read(path).await.map_err(|source| Error::Kubeconfig { path: path.to_owned(), source })?,
+        None => Config::incluster().map_err(Error::InCluster)?,
+    };
+    let failed = |source| Error::Client { server: config.cluster_url.to_string(), source };
+    let cluster_ca = match (&config.root_cert, &config.root_cert_file) {
+        (Some(certificates), _) => certificates.clone(),
+        (None, Some(file)) => super::access::read_certificates(file).unwrap_or_default(),
+        (None, None) => vec![],
+    };
+    Ok(Clients {
+        heartbeat: client(&config, HEARTBEAT_CONCURRENCY).map_err(failed)?,
+        workload: client(&config, WORKLOAD_CONCURRENCY).map_err(failed)?,
+        cluster_ca,
+        server: config.cluster_url.clone(),
+    })
+}
+
+async fn read(path: &Path) -> Result<Config, KubeconfigError> {
+    let kubeconfig = Kubeconfig::read_from(path)?;
+    Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await
+}
+
+fn client(config: &Config, concurrency: usize) -> Result<Client, kube::Error> {
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
+    tcp.set_keepalive(Some(PING_EVERY));
+    tcp.set_tcp_user_timeout(Some(DEAD_PEER));
+    let tls = HttpsConnectorBuilder::new().with_tls_config(config.rustls_client_config()?).https_or_http();
+    let connector = tls.enable_all_versions().wrap_connector(tcp);
+    let http = hyper_util::client::legacy::Client::builder(TokioExecutor::new())
+        .pool_timer(TokioTimer::new())
+        .timer(TokioTimer::new())
+        .http2_keep_alive_interval(Some(PING_EVERY))
+        .http2_keep_alive_timeout(PING_TIMEOUT)
+        .http2_keep_alive_while_idle(true)
+        .http2_adaptive_window(true)
+        .build(connector);
+    let service = ServiceBuilder::new()
+        .layer(config.base_uri_layer())
+        .option_layer(config.auth_layer()?)
+        .map_request(with_user_agent)
+        .map_err(BoxError::from)
+        .concurrency_limit(concurrency)
+        .service(http);
+    Ok(Client::new(service, config.default_namespace.clone()))
+}
+
+fn with_user_agent<B>(mut request: http::Request<B>) -> http::Request<B> {
+    let agent = http::HeaderValue::from_static(concat!("pluglet/", env!("CARGO_PKG_VERSION")));
+    request.headers_mut().insert(http::header::USER_AGENT, agent);
+    request
+}
+
+/// Puts [`CALL_TIMEOUT`] around a call.
+pub(crate) async fn within<T>(call: impl Future<Output = kube::Result<T>>) -> kube::Result<T> {
+    match tokio::time::timeout(CALL_TIMEOUT, call).await {
+        Ok(outcome) => outcome,
+        Err(elapsed) => Err(kube::Error::Service(elapsed.into())),
+    }
+}

@@ -1,0 +1,99 @@
+//! Status writes and deletes of pods.
+//!
+//! In: keys and patches. Out: calls on `pods/status` and `pods`. Invariant: every write carries the UID, so none can land on a pod that was
+//! recreated under the same name.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
+use kube::core::Request;
+use kube::{Client, Resource};
+use pluglet_model::PodKey;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::client::within;
+use crate::pods::port::{PodStore, WriteError};
+
+/// Who writes, in `metadata.managedFields`.
+const FIELD_MANAGER: &str = "pluglet";
+
+/// The cluster's pods.
+pub(crate) struct ClusterPods {
+    client: Client,
+}
+
+impl ClusterPods {
+    pub(crate) fn new(client: Client) -> Self {
+        Self { client }
+    }
+}
+
+/// The one field of the answer that matters; the rest of a pod is not worth decoding here.
+#[derive(Deserialize)]
+struct Answer {
+    metadata: Metadata,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Metadata {
+    resource_version: String,
+}
+
+#[async_trait]
+impl PodStore for ClusterPods {
+    async fn patch_status(&self, key: &PodKey, patch: Value) -> Result<u64, WriteError> {
+        let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+        let request = requests(key)
+            .patch_subresource("status", &key.name, &params, &Patch::Strategic(patch))
+            .map_err(|error| WriteError::Refused(error.to_string()))?;
+        let answer: Answer = within(self.client.request(request)).await.map_err(write_error)?;
+        Ok(answer.metadata.resource_version.parse().unwrap_or(0))
+    }
+
+    async fn delete(&self, key: &PodKey) -> Result<(), WriteError> {
+        let params = DeleteParams::default()
+            .grace_period(0)
+            .preconditions(Preconditions { uid: Some(key.uid.to_string()), resource_version: None });
+        let request =
+            requests(key).delete(&key.name, &params).map_err(|error| WriteError::Refused(error.to_string()))?;
+        within(self.client.request_text(request)).await.map(|_| ()).map_err(write_error)
+    }
+}
+
+fn requests(key: &PodKey) -> Request {
+    Request::new(Pod::url_path(&(), Some(&key.namespace)))
+}
+
+fn write_error(error: kube::Error) -> WriteError {
+    match &error {
+        kube::Error::Api(status) => match status.code {
+            // 409: the UID of the precondition belongs to another pod by now.
+            404 | 409 | 410 => WriteError::Gone,
+            400 | 422 => WriteError::Refused(status.message.clone()),
+            _ => {
+                let seconds = status.details.as_ref().map(|details| details.retry_after_seconds).filter(|s| *s > 0);
+                WriteError::Later { message: status.message.clone(), after: seconds.map(|s| Duration::from_secs(s.into())) }
+            }
+        },
+        _ => WriteError::Later { message: describe(&error), after: None },
+    }
+}
+
+/// An error with its sources, on one line.
+pub(crate) fn describe(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        // Some libraries repeat their source in their own text.
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
+}

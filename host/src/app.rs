@@ -1,0 +1,206 @@
+//! The one wiring function: builds everything in the order of its dependencies, waits, and takes it down again.
+//!
+//! In: the command line. Out: an exit code: 0 done, 1 failed, 2 used wrongly (flags, files, components; nothing was registered).
+//! Invariant: all that can be wrong with the operator's input is found before the API server hears of this node.
+
+mod error;
+mod shutdown;
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Parser;
+use pluglet_model::provider::{EventReceiver, Provider};
+use pluglet_wasm::{ProviderOptions, WasmProvider};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tracing::{error, info, warn};
+
+use crate::api::access::{self, AccessReviews};
+use crate::api::client::{self, Clients};
+use crate::api::node::ClusterNode;
+use crate::api::pods::ClusterPods;
+use crate::api::{events, watch as pod_watch};
+use crate::args::{Cli, Command, ProviderCommand, Run};
+use crate::config::{self, Config};
+use crate::kubelet::routes::{self, Rooms};
+use crate::kubelet::{server, tls};
+use crate::node::desired::Settings;
+use crate::node::{lease, reconcile};
+use crate::pods::actor::Shared;
+use crate::pods::dispatch;
+use crate::pods::view::PodsView;
+use crate::providers::{self, Found};
+use crate::tasks::Tasks;
+use crate::telemetry;
+use error::{Error, report};
+
+/// Runs the command line; answers how it went.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome = match cli.command {
+        Command::Run(run) => node(*run),
+        Command::Provider(ProviderCommand::List { plugin_dir }) => {
+            providers::list(&plugin_dir).map(|table| show(&table)).map_err(Error::Provider)
+        }
+        Command::Provider(ProviderCommand::Inspect { provider, plugin_dir }) => {
+            let found = providers::find(&provider, &plugin_dir).map_err(Error::Provider);
+            found.map(|found| show(&providers::describe(&found)))
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            report(&error);
+            error.exit_code()
+        }
+    }
+}
+
+/// Prints to standard output. A reader that went away, as `head` does, is no failure.
+fn show(text: &str) {
+    use std::io::Write;
+    std::io::stdout().write_all(text.as_bytes()).ok();
+}
+
+fn node(run: Run) -> Result<(), Error> {
+    telemetry::init(run.log_format);
+    // Installed already only where a test did it: the same one.
+    rustls::crypto::ring::default_provider().install_default().ok();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Error::Runtime)?;
+    runtime.block_on(be_a_node(run))
+}
+
+async fn be_a_node(run: Run) -> Result<(), Error> {
+    let config = config::load(run.config.as_deref()).map_err(Error::Config)?;
+    let found = providers::find(&run.provider, &run.plugin_dir).map_err(Error::Provider)?;
+    let clients = client::connect(run.kubeconfig.as_deref()).await.map_err(Error::Client)?;
+    let listener = listen(&run).await?;
+    let port = listener.local_addr().map_err(Error::Address)?.port();
+    let address = match run.address {
+        Some(address) => address,
+        None => own_address(&clients.server).await.map_err(Error::Address)?,
+    };
+    let client_ca = client_ca(&run, &clients).await?;
+    let serving = tls::self_signed(&run.node_name, address, &client_ca).map_err(Error::Tls)?;
+    let shutdown = shutdown::signals().map_err(Error::Runtime)?;
+    let provider_name = found.name.clone();
+    let (provider, provider_events) = start_provider(&run, found, config).await?;
+
+    let tasks = Tasks::new();
+    let settings = Settings {
+        name: run.node_name.clone(),
+        provider: provider_name,
+        address,
+        port,
+        labels: run.labels(),
+        taints: run.chosen_taints(),
+    };
+    let rooms = start_pods(&tasks, &clients, &run.node_name, address, provider.clone(), provider_events);
+    let authorizer = Arc::new(AccessReviews::new(clients.workload.clone(), &run.node_name));
+    let router = routes::router(rooms, authorizer);
+    tasks.spawn_critical("kubelet server", server::run(listener, serving, router, tasks.clone()));
+    let node_uid = start_node(&tasks, &clients, settings, &*provider);
+    info!(node = run.node_name, %address, port, server = %clients.server, "started");
+
+    let reason = tokio::select! {
+        // Cancel-safe: what is not waited for any more is not needed any more.
+        signal = shutdown => signal,
+        name = tasks.critical_end() => {
+            error!(task = name, "a part of pluglet ended that must not end: stopping");
+            "a failure"
+        }
+    };
+    let uid = node_uid.borrow().clone();
+    let removal = run.remove_node_on_exit.then(|| (ClusterNode::new(clients.heartbeat.clone(), &run.node_name), uid));
+    shutdown::drain(reason, &tasks, &*provider, run.drain_timeout, removal).await;
+    if reason == "a failure" { Err(Error::Ended) } else { Ok(()) }
+}
+
+async fn listen(run: &Run) -> Result<TcpListener, Error> {
+    let address = SocketAddr::new(run.address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)), run.port);
+    TcpListener::bind(address).await.map_err(|source| Error::Listen { address, source })
+}
+
+/// The address of the interface that leads to the API server. Nothing is sent.
+async fn own_address(server: &http::Uri) -> std::io::Result<IpAddr> {
+    let host = server.host().unwrap_or("localhost").trim_matches(['[', ']']);
+    let port = server.port_u16().unwrap_or(443);
+    let socket = tokio::net::UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).await?;
+    socket.connect((host, port)).await?;
+    Ok(socket.local_addr()?.ip())
+}
+
+async fn client_ca(run: &Run, clients: &Clients) -> Result<Vec<Vec<u8>>, Error> {
+    if let Some(file) = &run.client_ca_file {
+        let certificates = access::read_certificates(file).map_err(|source| Error::ClientCa { path: file.clone(), source })?;
+        if certificates.is_empty() {
+            return Err(Error::NoClientCa(file.clone()));
+        }
+        return Ok(certificates);
+    }
+    if let Some(published) = access::published_client_ca(clients.workload.clone()).await {
+        return Ok(published);
+    }
+    if clients.cluster_ca.is_empty() {
+        warn!("no client certificate authority is known: kubectl logs is refused; give --client-ca-file");
+    }
+    Ok(clients.cluster_ca.clone())
+}
+
+async fn start_provider(run: &Run, found: Found, config: Config) -> Result<(Arc<dyn Provider>, EventReceiver), Error> {
+    let state_dir: PathBuf = run.state_dir.clone().unwrap_or_else(providers::default_state_dir);
+    let options = ProviderOptions {
+        name: found.name,
+        component: found.path,
+        node_name: run.node_name.clone(),
+        config_json: config.provider_config,
+        endpoints: config.endpoints,
+        state_dir,
+        limits: config.limits,
+    };
+    let (provider, events) = WasmProvider::start(options).await.map_err(Error::Start)?;
+    Ok((Arc::new(provider), events))
+}
+
+fn start_pods(
+    tasks: &Tasks,
+    clients: &Clients,
+    node_name: &str,
+    address: IpAddr,
+    provider: Arc<dyn Provider>,
+    provider_events: EventReceiver,
+) -> Rooms {
+    let (sink, writer) = events::sink(clients.workload.clone(), node_name);
+    let cancel = tasks.cancel_token();
+    // Events are told to nobody after the drain began; what waits is in the log.
+    tasks.spawn("events", async move { cancel.run_until_cancelled(writer).await.unwrap_or_default() });
+    let shared = Arc::new(Shared {
+        provider: provider.clone(),
+        store: Arc::new(ClusterPods::new(clients.workload.clone())),
+        events: Arc::new(sink),
+        host_ip: address.to_string(),
+    });
+    let view = Arc::new(PodsView::default());
+    let objects = pod_watch::pods(clients.workload.clone(), node_name);
+    tasks.spawn_critical("pods", dispatch::run(shared, view.clone(), tasks.clone(), objects, provider_events));
+    Rooms { provider, pods: view }
+}
+
+fn start_node(
+    tasks: &Tasks,
+    clients: &Clients,
+    settings: Settings,
+    provider: &dyn Provider,
+) -> watch::Receiver<Option<String>> {
+    let node = Arc::new(ClusterNode::new(clients.heartbeat.clone(), &settings.name));
+    let (uid, node_uid) = watch::channel(None);
+    let nodes = node.watch();
+    let reconciling = reconcile::run(settings, node.clone(), nodes, provider.health(), uid, tasks.cancel_token());
+    tasks.spawn_critical("node", reconciling);
+    tasks.spawn_critical("lease", lease::run(node, node_uid.clone(), tasks.cancel_token()));
+    node_uid
+}

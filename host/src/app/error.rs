@@ -1,0 +1,76 @@
+//! How the process fails.
+//!
+//! In: the errors of the parts. Out: one message with all causes, an exit code. Invariant: 2 means that the operator's input is wrong.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use pluglet_wasm::StartError;
+
+use crate::{api, config, kubelet, providers};
+
+/// The exit code for wrong flags, files and components, as clap uses it for wrong flags.
+const USAGE: u8 = 2;
+
+/// A step of the start that failed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Error {
+    #[error("the configuration is not usable")]
+    Config(#[source] config::Error),
+    #[error("the provider is not usable")]
+    Provider(#[source] providers::Error),
+    #[error("the provider cannot be started")]
+    Start(#[source] StartError),
+    #[error("the API server cannot be used")]
+    Client(#[source] api::client::Error),
+    #[error("cannot read the client certificate authorities in {}", path.display())]
+    ClientCa {
+        path: PathBuf,
+        #[source]
+        source: rustls::pki_types::pem::Error,
+    },
+    #[error("{} holds no certificate", .0.display())]
+    NoClientCa(PathBuf),
+    #[error("cannot listen on {address}: choose another --port or --address")]
+    Listen {
+        address: SocketAddr,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("cannot find this machine's address: give --address IP")]
+    Address(#[source] std::io::Error),
+    #[error("cannot serve TLS")]
+    Tls(#[source] kubelet::tls::Error),
+    #[error("cannot set up the process")]
+    Runtime(#[source] std::io::Error),
+    #[error("a part of pluglet ended unexpectedly; the log says which")]
+    Ended,
+}
+
+impl Error {
+    pub(super) fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Config(_)
+            | Self::Provider(_)
+            | Self::Start(_)
+            | Self::Client(_)
+            | Self::ClientCa { .. }
+            | Self::NoClientCa(_) => ExitCode::from(USAGE),
+            Self::Listen { .. } | Self::Address(_) | Self::Tls(_) | Self::Runtime(_) | Self::Ended => ExitCode::FAILURE,
+        }
+    }
+}
+
+/// Prints an error and its causes, one a line.
+pub(super) fn report(error: &dyn std::error::Error) {
+    use std::io::Write;
+    let mut text = format!("error: {error}\n");
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(&format!("  because: {cause}\n"));
+        source = cause.source();
+    }
+    // Nobody is left to tell when standard error is closed.
+    std::io::stderr().write_all(text.as_bytes()).ok();
+}

@@ -1,0 +1,207 @@
+//! The command line.
+//!
+//! In: arguments. Out: typed values. Invariant: parsing touches nothing; what the values mean in this world is `config`'s and `app`'s business.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use k8s_openapi::api::core::v1::Taint;
+
+/// Where providers are looked for when no --plugin-dir is given and the directory exists.
+pub(crate) const DEFAULT_PLUGIN_DIR: &str = "/usr/local/lib/pluglet/plugins";
+
+/// A virtual kubelet whose providers are WebAssembly components.
+#[derive(Debug, Parser)]
+#[command(name = "pluglet", version, about, propagate_version = true, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Be a node: register, run the pods bound to it, answer the API server.
+    Run(Box<Run>),
+    /// Look at provider components without running them.
+    #[command(subcommand)]
+    Provider(ProviderCommand),
+}
+
+/// Be a node.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  A node that runs pods in memory, with the current kubeconfig:
+    pluglet run --node-name virtual-1 --provider mock --plugin-dir ./plugins --kubeconfig ~/.kube/config
+
+  Inside a cluster, from a pod with a service account:
+    pluglet run --node-name $(NODE_NAME) --provider webhook --config /etc/pluglet/pluglet.yaml --address $(POD_IP)
+
+  A component file, a node without taints and with a label:
+    pluglet run --node-name edge --provider ./hello.wasm --taint none --node-label example.com/zone=edge")]
+pub(crate) struct Run {
+    /// The name of the Node object.
+    #[arg(long)]
+    pub node_name: String,
+    /// NAME for NAME.wasm in one of the plugin directories, or the path of a component.
+    #[arg(long, value_name = "NAME|PATH")]
+    pub provider: String,
+    /// Directory with provider components; can be given more than once, the first hit counts.
+    /// [default: /usr/local/lib/pluglet/plugins, if it exists]
+    #[arg(long, value_name = "DIR")]
+    pub plugin_dir: Vec<PathBuf>,
+    /// pluglet.yaml: the provider's configuration, endpoints and limits.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// How to reach the API server. Without it: the service account of the pod that pluglet runs in.
+    #[arg(long, value_name = "FILE", env = "KUBECONFIG")]
+    pub kubeconfig: Option<PathBuf>,
+    /// Address that the API server reaches this node at, and that it listens on.
+    /// [default: the one this machine reaches the API server from; listens on all]
+    #[arg(long, value_name = "IP")]
+    pub address: Option<IpAddr>,
+    /// Port of the kubelet server; 0 takes a free one.
+    #[arg(long, default_value_t = 10250)]
+    pub port: u16,
+    /// Taint of the node, KEY[=VALUE]:EFFECT; can be given more than once; "none" for no taint.
+    /// [default: virtual-kubelet.io/provider=NAME:NoSchedule]
+    #[arg(long = "taint", value_name = "KEY=VALUE:EFFECT|none", value_parser = parse_taint)]
+    pub taints: Vec<TaintFlag>,
+    /// Label of the node; can be given more than once.
+    #[arg(long = "node-label", value_name = "KEY=VALUE", value_parser = parse_label)]
+    pub node_labels: Vec<(String, String)>,
+    /// Authority of client certificates that may call the kubelet server, PEM.
+    /// [default: what the cluster publishes, else the authority of the kubeconfig]
+    #[arg(long, value_name = "FILE")]
+    pub client_ca_file: Option<PathBuf>,
+    /// Where compiled components and the providers' small memories are kept.
+    /// [default: $XDG_STATE_HOME/pluglet, ~/.local/state/pluglet, or /var/lib/pluglet for root]
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+    /// Delete the Node object at exit. Kubernetes then deletes its pods too.
+    #[arg(long)]
+    pub remove_node_on_exit: bool,
+    /// How long calls under way may take to end after SIGTERM, such as 10s.
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = parse_duration)]
+    pub drain_timeout: Duration,
+    /// Form of the log on standard error. What is logged is chosen by RUST_LOG (default: info).
+    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ProviderCommand {
+    /// List the providers in the plugin directories.
+    #[command(after_help = "Example:\n  pluglet provider list --plugin-dir ./plugins")]
+    List {
+        /// Directory with provider components; can be given more than once.
+        #[arg(long, value_name = "DIR")]
+        plugin_dir: Vec<PathBuf>,
+    },
+    /// Show what a provider says about itself: name, version, features, endpoints, contract.
+    #[command(after_help = "Examples:
+  pluglet provider inspect ./target/wasm32-wasip2/release/hello.wasm
+  pluglet provider inspect mock --plugin-dir ./plugins")]
+    Inspect {
+        /// The path of a component, or a NAME in one of the plugin directories.
+        #[arg(value_name = "FILE|NAME")]
+        provider: String,
+        /// Directory with provider components; can be given more than once.
+        #[arg(long, value_name = "DIR")]
+        plugin_dir: Vec<PathBuf>,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// One `--taint`.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum TaintFlag {
+    None,
+    Taint(Taint),
+}
+
+impl Run {
+    /// None: the flag was not given. Empty: `none`.
+    pub(crate) fn chosen_taints(&self) -> Option<Vec<Taint>> {
+        let taints = || self.taints.iter().filter_map(|flag| match flag {
+            TaintFlag::None => None,
+            TaintFlag::Taint(taint) => Some(taint.clone()),
+        });
+        (!self.taints.is_empty()).then(|| taints().collect())
+    }
+
+    pub(crate) fn labels(&self) -> BTreeMap<String, String> {
+        self.node_labels.iter().cloned().collect()
+    }
+}
+
+fn parse_taint(text: &str) -> Result<TaintFlag, String> {
+    if text == "none" {
+        return Ok(TaintFlag::None);
+    }
+    let shape = "expected KEY[=VALUE]:EFFECT or none";
+    let (key_value, effect) = text.rsplit_once(':').ok_or(shape)?;
+    if !["NoSchedule", "PreferNoSchedule", "NoExecute"].contains(&effect) {
+        return Err(format!("unknown effect {effect:?}: it is NoSchedule, PreferNoSchedule or NoExecute"));
+    }
+    let (key, value) = match key_value.split_once('=') {
+        Some((key, value)) => (key, Some(value.to_owned())),
+        None => (key_value, None),
+    };
+    if key.is_empty() {
+        return Err(shape.to_owned());
+    }
+    Ok(TaintFlag::Taint(Taint { key: key.to_owned(), value, effect: effect.to_owned(), time_added: None }))
+}
+
+fn parse_label(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("expected KEY=VALUE")?;
+    if key.is_empty() {
+        return Err("the key is empty".to_owned());
+    }
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+/// Durations as Go writes them: 500ms, 30s, 2m, 1h30m.
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
+    let duration: k8s_openapi::jiff::SignedDuration =
+        text.parse().map_err(|_| format!("{text:?} is no duration such as 500ms, 30s or 2m"))?;
+    Duration::try_from(duration).map_err(|_| format!("{text:?} is negative"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_taint_reads_as_kubectl_writes_it() {
+        let TaintFlag::Taint(taint) = parse_taint("example.com/a=b:NoExecute").unwrap() else { panic!() };
+        assert_eq!((taint.key.as_str(), taint.value.as_deref(), taint.effect.as_str()), ("example.com/a", Some("b"), "NoExecute"));
+        assert_eq!(parse_taint("none"), Ok(TaintFlag::None));
+        assert!(parse_taint("a=b:Sometimes").unwrap_err().contains("NoSchedule"));
+        assert!(parse_taint("a=b").is_err());
+    }
+
+    #[test]
+    fn durations_read_as_go_writes_them() {
+        assert_eq!(parse_duration("1h30m"), Ok(Duration::from_secs(5400)));
+        assert_eq!(parse_duration("500ms"), Ok(Duration::from_millis(500)));
+        assert!(parse_duration("-3s").is_err());
+        assert!(parse_duration("soon").is_err());
+    }
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+}

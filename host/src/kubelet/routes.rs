@@ -1,0 +1,51 @@
+//! Which path leads where.
+//!
+//! In: authorised requests. Out: handlers, or the reason why there is none. Invariant: each path that a kubelet has is named here; what is
+//! not served says so with 501, what no kubelet has is 404.
+
+use std::sync::Arc;
+
+use axum::http::{StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Router, middleware};
+use pluglet_model::provider::Provider;
+
+use super::auth::{self, Authorizer};
+use super::logs;
+use crate::pods::view::PodsView;
+
+/// What handlers need.
+#[derive(Clone)]
+pub(crate) struct Rooms {
+    pub provider: Arc<dyn Provider>,
+    pub pods: Arc<PodsView>,
+}
+
+/// The whole server.
+pub(crate) fn router(rooms: Rooms, authorizer: Arc<dyn Authorizer>) -> Router {
+    Router::new()
+        .route("/healthz", get(|| async { "ok" }))
+        .route("/containerLogs/{namespace}/{pod}/{container}", get(logs::handle))
+        .fallback(unserved)
+        .with_state(rooms)
+        .layer(middleware::from_fn_with_state(authorizer, auth::check))
+}
+
+async fn unserved(uri: Uri) -> Response {
+    let first = uri.path().split('/').nth(1).unwrap_or_default();
+    let what = match first {
+        "exec" => "running commands in containers (exec)",
+        "attach" => "attaching to containers",
+        "portForward" => "port-forwarding",
+        "run" => "running commands in containers (run)",
+        "pods" | "runningpods" => "listing pods",
+        "stats" => "the stats summary",
+        "metrics" => "metrics",
+        "configz" => "showing the configuration",
+        "logs" => "node logs",
+        "checkpoint" => "checkpoints",
+        _ => return (StatusCode::NOT_FOUND, "404 page not found\n").into_response(),
+    };
+    (StatusCode::NOT_IMPLEMENTED, format!("this version of pluglet does not serve {what}\n")).into_response()
+}

@@ -1,0 +1,93 @@
+//! The accept loop.
+//!
+//! In: TCP connections. Out: requests to the router, with the caller's identity attached. Invariant: a slow or silent client costs one of a
+//! limited number of places, for a limited time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::service::TowerToHyperService;
+use rustls::ServerConfig;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tower::Layer;
+use tracing::{debug, warn};
+
+use super::auth::Caller;
+use crate::tasks::Tasks;
+
+/// Connections at once. Without a cap, idle connections from anyone who reaches the port would eat memory and file descriptors.
+const MAX_CONNECTIONS: usize = 1024;
+/// Time for the TLS handshake. A client that never finishes it would hold its place for ever.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// Time for a request's headers, likewise (slow loris).
+const HEADERS: Duration = Duration::from_secs(10);
+/// Pause after a failed accept: file descriptors have run out, and trying at once would only spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves until the tasks drain. Connections are tasks of their own and end with them.
+pub(crate) async fn run(listener: TcpListener, tls: ServerConfig, router: Router, tasks: Tasks) {
+    let acceptor = TlsAcceptor::from(Arc::new(tls));
+    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let cancel = tasks.cancel_token();
+    loop {
+        let Ok(place) = places.clone().acquire_owned().await else { return };
+        let accepted = tokio::select! {
+            // Cancel-safe: accept takes no connection before it returns.
+            accepted = listener.accept() => accepted,
+            // Cancel-safe: a token is not consumed.
+            () = cancel.cancelled() => return,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                let connection = serve(stream, acceptor.clone(), router.clone(), tasks.clone(), place);
+                tasks.spawn("kubelet connection", connection);
+            }
+            Err(error) => {
+                warn!(%error, "cannot accept connections");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn serve(stream: TcpStream, acceptor: TlsAcceptor, router: Router, tasks: Tasks, place: OwnedSemaphorePermit) {
+    let _place = place;
+    let stream = match timeout(HANDSHAKE, acceptor.accept(stream)).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => return debug!(%error, "TLS handshake failed"),
+        Err(_) => return debug!("TLS handshake took too long"),
+    };
+    let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
+    let caller = certificate.and_then(|certificate| Caller::of(certificate));
+    let service = tower::util::MapRequestLayer::new(move |mut request: axum::extract::Request<_>| {
+        if let Some(caller) = &caller {
+            request.extensions_mut().insert(caller.clone());
+        }
+        request
+    })
+    .layer(router);
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS);
+    builder.http2().timer(TokioTimer::new()).keep_alive_interval(Some(Duration::from_secs(30)));
+    let service = TowerToHyperService::new(service);
+    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
+    let cancel = tasks.cancel_token();
+    tokio::pin!(connection);
+    let outcome = tokio::select! {
+        // Cancel-safe: the connection is pinned outside and goes on below.
+        outcome = connection.as_mut() => outcome,
+        () = cancel.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = outcome {
+        debug!(error, "connection ended");
+    }
+}

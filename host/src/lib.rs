@@ -1,0 +1,47 @@
+//! pluglet: a node whose pods run wherever a provider component says.
+//!
+//! ```text
+//!            kubectl · scheduler · controllers
+//!                 │ REST/watch                     │ HTTPS :10250
+//!        ┌────────▼─────────┐              ┌───────▼────────┐
+//!        │ api              │              │ kubelet        │
+//!        └────┬────────▲────┘              └───────┬────────┘
+//!             │pods    │status, events             │
+//!        ┌────▼────────┴────┐                      │
+//!        │ pods   one actor │                      │
+//!        │ per UID          │                      │
+//!        └────┬────────▲────┘                      │
+//!     resolve │        │ status (pure)             │
+//!        ┌────▼────────┴───────────────────────────▼────────┐
+//!        │ the Provider trait (crate pluglet-model)         │
+//!        └────┬─────────────────────────────────────────────┘
+//!        ┌────▼─────────────────────────────────────────────┐
+//!        │ the engine and the capabilities (pluglet-wasm)   │
+//!        └──────────────────────────────────────────────────┘
+//! ```
+//!
+//! The life of a pod, file by file: `api/watch` sees it bound · `pods/dispatch` gives it an actor · `pods/actor` drives it ·
+//! `pods/state` decides · `resolve` makes the plan · the provider runs it · `status` translates its report · `api/pods` writes it.
+//!
+//! Modules, in walking order. Only `app` knows them all; a test holds the arrows (see `layering`).
+
+mod args;
+mod config;
+mod providers;
+
+mod app;
+mod tasks;
+mod telemetry;
+
+mod api;
+mod node;
+mod pods;
+mod resolve;
+mod status;
+
+mod kubelet;
+
+#[cfg(test)]
+mod layering;
+
+pub use app::main;

@@ -1,0 +1,237 @@
+//! What the Node object shall be, and the patches that lead there.
+//!
+//! In: [`Settings`], the provider's [`Health`], the object as it is. Out: a new object or patches. Invariant: pure; a patch names only
+//! what is ours and differs.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use k8s_openapi::api::core::v1::{
+    DaemonEndpoint, Node, NodeAddress, NodeCondition, NodeDaemonEndpoints, NodeSpec, NodeStatus, NodeSystemInfo, Taint,
+};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use pluglet_model::provider::{Health, NodeFacts};
+use serde_json::{Value, json};
+
+/// The Kubernetes version whose kubelet this node behaves like; clients read feature sets from it.
+pub(crate) const KUBELET_VERSION: &str = concat!("v1.37.0+pluglet.", env!("CARGO_PKG_VERSION"));
+/// Conditions that a provider may not set: they are the host's word about itself.
+const HOST_CONDITIONS: [&str; 5] = ["Ready", "MemoryPressure", "DiskPressure", "PIDPressure", "ProviderReady"];
+
+/// What the operator decided.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub name: String,
+    /// The provider's name, for labels and `containerRuntimeVersion`.
+    pub provider: String,
+    /// Where the API server reaches the kubelet server.
+    pub address: IpAddr,
+    pub port: u16,
+    pub labels: BTreeMap<String, String>,
+    /// None: the usual taint of virtual nodes.
+    pub taints: Option<Vec<Taint>>,
+}
+
+/// Label keys under which every virtual node can be found, or excluded by a DaemonSet's affinity.
+fn labels(settings: &Settings, facts: &NodeFacts) -> BTreeMap<String, String> {
+    let mut labels = facts.labels.clone();
+    let own = [
+        ("kubernetes.io/hostname", settings.name.as_str()),
+        ("kubernetes.io/os", facts.operating_system.as_str()),
+        ("kubernetes.io/arch", facts.architecture.as_str()),
+        ("type", "virtual-kubelet"),
+        ("pluglet.dev/provider", settings.provider.as_str()),
+        // The node's address is no load balancer target: pods run elsewhere.
+        ("node.kubernetes.io/exclude-from-external-load-balancers", "true"),
+    ];
+    labels.extend(own.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())));
+    labels.extend(settings.labels.clone());
+    labels
+}
+
+fn taints(settings: &Settings, facts: &NodeFacts) -> Vec<Taint> {
+    if let Some(chosen) = &settings.taints {
+        return chosen.clone();
+    }
+    let mut taints = vec![Taint {
+        key: "virtual-kubelet.io/provider".to_owned(),
+        value: Some(settings.provider.clone()),
+        effect: "NoSchedule".to_owned(),
+        time_added: None,
+    }];
+    taints.extend(facts.taints.iter().cloned());
+    taints
+}
+
+/// The object for a node that does not exist yet.
+pub(crate) fn object(settings: &Settings, health: &Health, now: &Time) -> Node {
+    let facts = facts(health);
+    Node {
+        metadata: ObjectMeta {
+            name: Some(settings.name.clone()),
+            labels: Some(labels(settings, &facts)),
+            ..ObjectMeta::default()
+        },
+        spec: Some(NodeSpec { taints: Some(taints(settings, &facts)), ..NodeSpec::default() }),
+        status: Some(status(settings, health, &NodeStatus::default(), now)),
+    }
+}
+
+fn facts(health: &Health) -> NodeFacts {
+    health.info.as_ref().map(|info| info.node.clone()).unwrap_or_default()
+}
+
+/// Labels of ours that are missing or changed, as a merge patch.
+pub(crate) fn label_patch(settings: &Settings, health: &Health, node: &Node) -> Option<Value> {
+    // Without facts the provider's labels are unknown, not absent.
+    health.info.as_ref()?;
+    let held = node.metadata.labels.clone().unwrap_or_default();
+    let missing: BTreeMap<_, _> =
+        labels(settings, &facts(health)).into_iter().filter(|(key, value)| held.get(key) != Some(value)).collect();
+    (!missing.is_empty()).then(|| json!({ "metadata": { "labels": missing } }))
+}
+
+/// Taints of ours that are missing, as a merge patch that keeps those of others. The list is replaced whole by the API server, so
+/// the resource version guards against a taint that was added meanwhile.
+pub(crate) fn taint_patch(settings: &Settings, health: &Health, node: &Node) -> Option<Value> {
+    health.info.as_ref()?;
+    let held = node.spec.as_ref().and_then(|spec| spec.taints.clone()).unwrap_or_default();
+    let same = |a: &Taint, b: &Taint| a.key == b.key && a.effect == b.effect;
+    let ours = taints(settings, &facts(health));
+    if ours.iter().all(|taint| held.iter().any(|other| same(other, taint) && other.value == taint.value)) {
+        return None;
+    }
+    let mut all: Vec<Taint> =
+        held.into_iter().filter(|other| !ours.iter().any(|taint| same(taint, other))).collect();
+    all.extend(ours);
+    Some(json!({ "metadata": { "resourceVersion": node.metadata.resource_version }, "spec": { "taints": all } }))
+}
+
+/// The status patch, or None when nothing of ours differs and no heartbeat is due.
+pub(crate) fn status_patch(
+    settings: &Settings,
+    health: &Health,
+    node: &Node,
+    now: &Time,
+    heartbeat: bool,
+) -> Option<Value> {
+    let held = node.status.clone().unwrap_or_default();
+    let wanted = status(settings, health, &held, now);
+    if !heartbeat && !differs(&held, &wanted) {
+        return None;
+    }
+    let mut addresses = vec![json!({ "$patch": "replace" })];
+    addresses.extend(wanted.addresses.iter().flatten().map(|address| json!(address)));
+    Some(json!({ "status": {
+        "addresses": addresses,
+        "capacity": replaced(held.capacity.as_ref(), wanted.capacity.as_ref()),
+        "allocatable": replaced(held.allocatable.as_ref(), wanted.allocatable.as_ref()),
+        "conditions": wanted.conditions,
+        "daemonEndpoints": wanted.daemon_endpoints,
+        "nodeInfo": wanted.node_info,
+    }}))
+}
+
+type Resources = BTreeMap<String, Quantity>;
+
+/// A map for a merge patch: what is not wanted any more is null.
+fn replaced(held: Option<&Resources>, wanted: Option<&Resources>) -> Value {
+    let mut map = serde_json::Map::new();
+    for key in held.into_iter().flat_map(Resources::keys) {
+        map.insert(key.clone(), Value::Null);
+    }
+    for (key, quantity) in wanted.into_iter().flatten() {
+        map.insert(key.clone(), json!(quantity));
+    }
+    Value::Object(map)
+}
+
+fn differs(held: &NodeStatus, wanted: &NodeStatus) -> bool {
+    let meaning = |condition: &NodeCondition| {
+        (condition.type_.clone(), condition.status.clone(), condition.reason.clone(), condition.message.clone())
+    };
+    let held_conditions: Vec<_> = held.conditions.iter().flatten().map(meaning).collect();
+    wanted.conditions.iter().flatten().any(|condition| !held_conditions.contains(&meaning(condition)))
+        || held.capacity != wanted.capacity
+        || held.allocatable != wanted.allocatable
+        || held.addresses != wanted.addresses
+        || held.daemon_endpoints != wanted.daemon_endpoints
+        || held.node_info != wanted.node_info
+}
+
+fn status(settings: &Settings, health: &Health, held: &NodeStatus, now: &Time) -> NodeStatus {
+    let facts = facts(health);
+    let resources = |map: &BTreeMap<String, String>| -> Resources {
+        map.iter().map(|(name, quantity)| (name.clone(), Quantity(quantity.clone()))).collect()
+    };
+    let capacity = resources(&facts.capacity);
+    let allocatable =
+        if facts.allocatable.is_empty() { capacity.clone() } else { resources(&facts.allocatable) };
+    let known = health.info.is_some();
+    NodeStatus {
+        addresses: Some(vec![
+            NodeAddress { type_: "InternalIP".to_owned(), address: settings.address.to_string() },
+            NodeAddress { type_: "Hostname".to_owned(), address: settings.name.clone() },
+        ]),
+        // Before the first start of the provider the old figures stand.
+        capacity: if known { Some(capacity) } else { held.capacity.clone() },
+        allocatable: if known { Some(allocatable) } else { held.allocatable.clone() },
+        conditions: Some(conditions(&facts, health, held, now)),
+        daemon_endpoints: Some(NodeDaemonEndpoints {
+            kubelet_endpoint: Some(DaemonEndpoint { port: i32::from(settings.port) }),
+        }),
+        node_info: Some(NodeSystemInfo {
+            architecture: facts.architecture,
+            operating_system: facts.operating_system,
+            kubelet_version: KUBELET_VERSION.to_owned(),
+            container_runtime_version: format!("pluglet-{}://{}", settings.provider, env!("CARGO_PKG_VERSION")),
+            os_image: "pluglet".to_owned(),
+            ..NodeSystemInfo::default()
+        }),
+        ..NodeStatus::default()
+    }
+}
+
+fn conditions(facts: &NodeFacts, health: &Health, held: &NodeStatus, now: &Time) -> Vec<NodeCondition> {
+    let ready = match (&health.info, &health.failure) {
+        (Some(_), _) => ("True", "KubeletReady", "pluglet is posting ready status".to_owned()),
+        (None, Some(failure)) => ("False", "ProviderNotStarted", format!("the provider has not started: {failure}")),
+        (None, None) => ("False", "ProviderNotStarted", "the provider is starting".to_owned()),
+    };
+    // A provider that restarts does not make the node unready: its pods run on, and an unready node loses them to eviction.
+    let provider = match &health.failure {
+        None => ("True", "ProviderAnswers", "the provider answers".to_owned()),
+        Some(failure) => ("False", "ProviderFailed", failure.clone()),
+    };
+    let calm = |reason: &'static str, message: &str| ("False", reason, message.to_owned());
+    let own = [
+        ("Ready", ready),
+        ("ProviderReady", provider),
+        ("MemoryPressure", calm("KubeletHasSufficientMemory", "the provider reports no memory pressure")),
+        ("DiskPressure", calm("KubeletHasNoDiskPressure", "the provider reports no disk pressure")),
+        ("PIDPressure", calm("KubeletHasSufficientPID", "the provider reports no PID pressure")),
+    ];
+    let mut conditions: Vec<NodeCondition> = own
+        .into_iter()
+        .map(|(type_, (status, reason, message))| NodeCondition {
+            type_: type_.to_owned(),
+            status: status.to_owned(),
+            reason: Some(reason.to_owned()),
+            message: Some(message),
+            ..NodeCondition::default()
+        })
+        .collect();
+    let foreign = |condition: &&NodeCondition| !HOST_CONDITIONS.contains(&condition.type_.as_str());
+    conditions.extend(facts.conditions.iter().filter(foreign).cloned());
+    for condition in &mut conditions {
+        let before = held.conditions.iter().flatten().find(|other| other.type_ == condition.type_);
+        let since = before.filter(|other| other.status == condition.status).and_then(|other| other.last_transition_time.clone());
+        condition.last_transition_time = since.or_else(|| Some(now.clone()));
+        condition.last_heartbeat_time = Some(now.clone());
+    }
+    conditions
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,109 @@
+//! What comes back and what is left alone.
+
+use k8s_openapi::jiff::Timestamp;
+use pluglet_model::provider::Info;
+
+use super::*;
+
+fn settings() -> Settings {
+    Settings {
+        name: "virtual".to_owned(),
+        provider: "mock".to_owned(),
+        address: [10, 0, 0, 1].into(),
+        port: 10250,
+        labels: BTreeMap::from([("zone".to_owned(), "a".to_owned())]),
+        taints: None,
+    }
+}
+
+fn health() -> Health {
+    let node = NodeFacts {
+        capacity: BTreeMap::from([("cpu".to_owned(), "4".to_owned()), ("pods".to_owned(), "100".to_owned())]),
+        architecture: "amd64".to_owned(),
+        operating_system: "linux".to_owned(),
+        ..NodeFacts::default()
+    };
+    Health { info: Some(Info { node, ..Info::default() }), ..Health::default() }
+}
+
+fn time(second: i64) -> Time {
+    Time(Timestamp::from_second(second).unwrap())
+}
+
+fn registered() -> Node {
+    object(&settings(), &health(), &time(100))
+}
+
+#[test]
+fn a_fresh_node_needs_no_patch() {
+    let node = registered();
+    assert_eq!(label_patch(&settings(), &health(), &node), None);
+    assert_eq!(taint_patch(&settings(), &health(), &node), None);
+    assert_eq!(status_patch(&settings(), &health(), &node, &time(200), false), None);
+}
+
+#[test]
+fn a_removed_label_comes_back_and_foreign_ones_are_not_named() {
+    let mut node = registered();
+    let labels = node.metadata.labels.as_mut().unwrap();
+    labels.remove("zone");
+    labels.insert("foreign".to_owned(), "kept".to_owned());
+    let patch = label_patch(&settings(), &health(), &node).unwrap();
+    assert_eq!(patch, json!({ "metadata": { "labels": { "zone": "a" } } }));
+}
+
+#[test]
+fn a_removed_taint_comes_back_beside_foreign_ones() {
+    let mut node = registered();
+    let foreign = Taint { key: "foreign".to_owned(), effect: "NoExecute".to_owned(), ..Taint::default() };
+    node.spec.as_mut().unwrap().taints = Some(vec![foreign]);
+    let patch = taint_patch(&settings(), &health(), &node).unwrap();
+    let keys: Vec<_> = patch["spec"]["taints"].as_array().unwrap().iter().map(|taint| taint["key"].clone()).collect();
+    assert_eq!(keys, ["foreign", "virtual-kubelet.io/provider"]);
+}
+
+#[test]
+fn no_taint_means_no_taint() {
+    let settings = Settings { taints: Some(vec![]), ..settings() };
+    assert_eq!(object(&settings, &health(), &time(0)).spec.unwrap().taints, Some(vec![]));
+}
+
+#[test]
+fn foreign_conditions_are_not_in_the_patch() {
+    let mut node = registered();
+    let foreign = NodeCondition { type_: "NetworkUnavailable".to_owned(), status: "False".to_owned(), ..Default::default() };
+    node.status.as_mut().unwrap().conditions.as_mut().unwrap().push(foreign);
+    assert_eq!(status_patch(&settings(), &health(), &node, &time(200), false), None);
+    let beat = status_patch(&settings(), &health(), &node, &time(200), true).unwrap();
+    assert!(!beat.to_string().contains("NetworkUnavailable"));
+}
+
+#[test]
+fn a_node_whose_provider_never_started_is_not_ready_and_one_whose_provider_restarts_is() {
+    let ready = |health: &Health| {
+        let node = object(&settings(), health, &time(0));
+        let conditions = node.status.unwrap().conditions.unwrap();
+        let status = |name: &str| conditions.iter().find(|condition| condition.type_ == name).unwrap().status.clone();
+        (status("Ready"), status("ProviderReady"))
+    };
+    assert_eq!(ready(&Health { failure: Some("trap".to_owned()), ..Health::default() }), ("False".to_owned(), "False".to_owned()));
+    let restarting = Health { failure: Some("trap".to_owned()), ..health() };
+    assert_eq!(ready(&restarting), ("True".to_owned(), "False".to_owned()));
+}
+
+#[test]
+fn the_heartbeat_moves_and_the_transition_does_not() {
+    let patch = status_patch(&settings(), &health(), &registered(), &time(200), true).unwrap();
+    let ready = &patch["status"]["conditions"][0];
+    assert_eq!(ready["lastTransitionTime"], "1970-01-01T00:01:40Z");
+    assert_eq!(ready["lastHeartbeatTime"], "1970-01-01T00:03:20Z");
+}
+
+#[test]
+fn a_resource_that_the_provider_dropped_is_removed() {
+    let mut node = registered();
+    let capacity = node.status.as_mut().unwrap().capacity.as_mut().unwrap();
+    capacity.insert("example.com/gpu".to_owned(), Quantity("1".to_owned()));
+    let patch = status_patch(&settings(), &health(), &node, &time(200), false).unwrap();
+    assert_eq!(patch["status"]["capacity"], json!({ "cpu": "4", "pods": "100", "example.com/gpu": null }));
+}

@@ -1,0 +1,133 @@
+//! Keeps the Node object true.
+//!
+//! In: the object by watch, the provider's health, a slow heartbeat. Out: a create or patches. Invariant: runs until the drain; a failed
+//! write is tried again, a forbidden one is told once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use k8s_openapi::api::core::v1::Node;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
+use pluglet_model::provider::Health;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::desired::{self, Settings};
+use super::port::{NodeError, NodeStore};
+
+/// How often the status is written although nothing changed, as `nodeStatusReportFrequency` of a kubelet.
+const HEARTBEAT: Duration = Duration::from_secs(300);
+const FIRST_RETRY: Duration = Duration::from_millis(500);
+const LONGEST_RETRY: Duration = Duration::from_secs(10);
+
+/// The object as the watch last showed it: None while it does not exist.
+pub(crate) type NodeStream = BoxStream<'static, Option<Node>>;
+
+/// Reconciles until `cancel`. Publishes the Node's UID once it exists.
+pub(crate) async fn run(
+    settings: Settings,
+    store: Arc<dyn NodeStore>,
+    mut nodes: NodeStream,
+    mut health: watch::Receiver<Health>,
+    uid: watch::Sender<Option<String>>,
+    cancel: CancellationToken,
+) {
+    let mut reconciler = Reconciler { settings, store, node: None, seen: false, forbidden: false, failures: 0, uid };
+    let mut heartbeat = Instant::now() + HEARTBEAT;
+    let mut retry: Option<Instant> = None;
+    loop {
+        tokio::select! {
+            // Cancel-safe: a stream's next item is not taken before it is there.
+            Some(node) = nodes.next() => reconciler.observe(node),
+            // Cancel-safe: `changed` marks as seen only when it returns.
+            Ok(()) = health.changed() => {}
+            // Cancel-safe: deadlines are kept outside.
+            () = sleep_until(heartbeat) => {}
+            () = sleep_until(retry.unwrap_or(heartbeat)), if retry.is_some() => {}
+            // Cancel-safe: a token is not consumed.
+            () = cancel.cancelled() => return,
+        }
+        if !reconciler.seen {
+            continue;
+        }
+        let due = Instant::now() >= heartbeat;
+        if due {
+            heartbeat = Instant::now() + HEARTBEAT;
+        }
+        let current = health.borrow_and_update().clone();
+        retry = match reconciler.reconcile(&current, due).await {
+            Ok(()) => {
+                reconciler.failures = 0;
+                None
+            }
+            Err(error) => Some(Instant::now() + reconciler.failed(&error)),
+        };
+    }
+}
+
+struct Reconciler {
+    settings: Settings,
+    store: Arc<dyn NodeStore>,
+    node: Option<Node>,
+    /// The watch has told at least once whether the node exists.
+    seen: bool,
+    /// Taints may not be changed by this identity (NodeRestriction): said once, then left alone.
+    forbidden: bool,
+    failures: u32,
+    uid: watch::Sender<Option<String>>,
+}
+
+impl Reconciler {
+    fn observe(&mut self, node: Option<Node>) {
+        if self.node.is_some() && node.is_none() {
+            warn!(node = self.settings.name, "somebody deleted the node: registering it again");
+        }
+        self.uid.send_if_modified(|uid| {
+            let now = node.as_ref().and_then(|node| node.metadata.uid.clone());
+            std::mem::replace(uid, now.clone()) != now
+        });
+        self.seen = true;
+        self.node = node;
+    }
+
+    async fn reconcile(&mut self, health: &Health, heartbeat: bool) -> Result<(), NodeError> {
+        let now = Time(Timestamp::from_second(Timestamp::now().as_second()).unwrap_or(Timestamp::UNIX_EPOCH));
+        let Some(node) = &self.node else {
+            self.store.create(&desired::object(&self.settings, health, &now)).await?;
+            info!(node = self.settings.name, "registered");
+            return Ok(());
+        };
+        if let Some(patch) = desired::label_patch(&self.settings, health, node) {
+            info!(node = self.settings.name, %patch, "labels of this node are missing or changed: putting them back");
+            self.store.patch(patch).await?;
+        }
+        if !self.forbidden
+            && let Some(patch) = desired::taint_patch(&self.settings, health, node)
+        {
+            match self.store.patch(patch).await {
+                Ok(()) => info!(node = self.settings.name, "taints of this node were missing: put back"),
+                Err(NodeError::Forbidden(message)) => {
+                    self.forbidden = true;
+                    warn!(node = self.settings.name, message, "taints of this node differ, and only an administrator may change them");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        if let Some(patch) = desired::status_patch(&self.settings, health, node, &now, heartbeat) {
+            self.store.patch_status(patch).await?;
+        }
+        Ok(())
+    }
+
+    fn failed(&mut self, error: &NodeError) -> Duration {
+        let pause = FIRST_RETRY.saturating_mul(2_u32.saturating_pow(self.failures.min(8))).min(LONGEST_RETRY);
+        self.failures += 1;
+        warn!(node = self.settings.name, %error, ?pause, "the node could not be written, trying again");
+        pause
+    }
+}

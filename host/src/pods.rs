@@ -1,0 +1,15 @@
+//! The pods of this node: one actor per UID.
+//!
+//! In: what the API server holds ([`port::ObjectEvent`]), what the provider tells. Out: provider calls, status writes, deletions,
+//! events. Invariant: level-triggered. {API server} × {actors} × {provider} are compared at every relist and every minute, and
+//! nothing is deleted that a synchronised view of the API server has not proven dead.
+//!
+//! Walk it in this order: [`dispatch`] gives each object to its actor, [`actor`] drives one pod, [`state`] decides, [`port`] is what
+//! the actors need of the outside, [`view`] is what others may read.
+
+pub(crate) mod actor;
+pub(crate) mod dispatch;
+pub(crate) mod port;
+pub(crate) mod recover;
+pub(crate) mod state;
+pub(crate) mod view;

@@ -1,0 +1,282 @@
+//! Gives every object and every report to the actor of its UID, and compares the three sides.
+//!
+//! In: [`ObjectEvent`]s of the API server, [`ProviderEvent`]s, a clock tick. Out: actors, their inputs. Invariant: one actor per UID;
+//! an orphan in the provider is deleted only after a complete list of the API server without it.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+use futures::{FutureExt, StreamExt};
+use k8s_openapi::api::core::v1::{Pod, PodStatus};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use pluglet_model::PodKey;
+use pluglet_model::provider::{Error, EventReceiver, ProviderEvent};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use super::actor::{Actor, Inputs, Origin, Shared};
+use super::port::ObjectEvent;
+use super::recover::{self, Listing};
+use super::view::PodsView;
+use crate::status::Phase;
+use crate::tasks::Tasks;
+
+/// How often the provider's list is compared with the actors, as level-triggered truth beneath the events.
+const COMPARE_EVERY: Duration = Duration::from_secs(60);
+
+type ListCall = BoxFuture<'static, (Instant, Result<Vec<(PodKey, PodStatus)>, Error>)>;
+
+/// The index of actors.
+pub(crate) struct Dispatcher {
+    shared: Arc<Shared>,
+    view: Arc<PodsView>,
+    tasks: Tasks,
+    actors: HashMap<Arc<str>, watch::Sender<Inputs>>,
+    /// What the provider ran before this process began and nobody has claimed yet.
+    unclaimed: Listing,
+    /// The API server's pods were listed completely at least once.
+    synced: bool,
+    ended: mpsc::UnboundedSender<PodKey>,
+    reports: u64,
+    list: Option<ListCall>,
+    list_again: bool,
+}
+
+/// Runs until `cancel`, or until a source ends, which neither does while its owner lives.
+pub(crate) async fn run(
+    shared: Arc<Shared>,
+    view: Arc<PodsView>,
+    tasks: Tasks,
+    mut objects: BoxStream<'static, ObjectEvent>,
+    mut events: EventReceiver,
+) {
+    let cancel = tasks.cancel_token();
+    let Some(unclaimed) = cancel.run_until_cancelled(recover::first_list(&*shared.provider)).await else { return };
+    info!(pods = unclaimed.len(), "the provider listed its pods");
+    let (ended, mut ends) = mpsc::unbounded_channel();
+    let mut tick = interval(COMPARE_EVERY);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    tick.reset();
+    let mut dispatcher = Dispatcher {
+        shared,
+        view,
+        tasks,
+        actors: HashMap::new(),
+        unclaimed,
+        synced: false,
+        ended,
+        reports: 0,
+        list: None,
+        list_again: false,
+    };
+    loop {
+        tokio::select! {
+            // Cancel-safe: a stream's next item is not taken before it is there.
+            Some(event) = objects.next() => dispatcher.object(event),
+            // Cancel-safe: mpsc receive.
+            Some(event) = events.recv() => dispatcher.provider_event(event),
+            // Cancel-safe: mpsc receive.
+            Some(key) = ends.recv() => dispatcher.actor_ended(&key),
+            // Cancel-safe: the call is polled in place.
+            (asked_at, outcome) = list_call(&mut dispatcher.list) => dispatcher.listed(asked_at, outcome),
+            // Cancel-safe: interval tick.
+            _ = tick.tick() => dispatcher.start_list(),
+            // Cancel-safe: a token is not consumed.
+            () = cancel.cancelled() => return,
+        }
+    }
+}
+
+async fn list_call(call: &mut Option<ListCall>) -> (Instant, Result<Vec<(PodKey, PodStatus)>, Error>) {
+    match call {
+        Some(future) => future.await,
+        None => std::future::pending().await,
+    }
+}
+
+impl Dispatcher {
+    fn object(&mut self, event: ObjectEvent) {
+        match event {
+            ObjectEvent::Applied(pod) => self.applied(pod),
+            ObjectEvent::Deleted(pod) => {
+                if let Some(key) = PodKey::of(&pod) {
+                    self.vanished(&key.uid);
+                }
+            }
+            ObjectEvent::Relisted(pods) => self.relisted(pods),
+        }
+    }
+
+    fn relisted(&mut self, pods: Vec<Pod>) {
+        let present: HashSet<Arc<str>> = pods.iter().filter_map(PodKey::of).map(|key| key.uid).collect();
+        let missing: Vec<Arc<str>> = self.actors.keys().filter(|uid| !present.contains(*uid)).cloned().collect();
+        info!(pods = pods.len(), vanished = missing.len(), "the API server listed its pods");
+        for uid in missing {
+            self.vanished(&uid);
+        }
+        for pod in pods {
+            self.applied(pod);
+        }
+        self.synced = true;
+        for (key, status) in std::mem::take(&mut self.unclaimed).into_values() {
+            self.orphan(&key, status);
+        }
+    }
+
+    fn applied(&mut self, pod: Pod) {
+        let Some(key) = PodKey::of(&pod) else { return };
+        let pod = Arc::new(pod);
+        if let Some(replaced) = self.view.put(&key, pod.clone()) {
+            self.vanished(&replaced);
+        }
+        match self.actors.get(&key.uid) {
+            Some(inputs) => inputs.send_modify(|inputs| inputs.object = pod),
+            None => self.adopt_or_create(key, pod),
+        }
+    }
+
+    fn adopt_or_create(&mut self, key: PodKey, pod: Arc<Pod>) {
+        let known = self.unclaimed.remove(&key.uid);
+        let origin = match &known {
+            Some(_) => Origin::Adopted,
+            None if has_started(&pod) => Origin::Lost,
+            None => Origin::New,
+        };
+        let report = known.map(|(_, status)| {
+            self.reports += 1;
+            (self.reports, Arc::new(status))
+        });
+        self.spawn(key, Inputs { object: pod, vanished: false, report, lost: None }, origin);
+    }
+
+    fn spawn(&mut self, key: PodKey, inputs: Inputs, origin: Origin) {
+        debug!(pod = %key, uid = %key.uid, ?origin, "new actor");
+        let (sender, receiver) = watch::channel(inputs);
+        self.actors.insert(key.uid.clone(), sender);
+        let actor = Actor::new(key.clone(), self.shared.clone(), receiver, origin);
+        let (ended, cancel): (_, CancellationToken) = (self.ended.clone(), self.tasks.cancel_token());
+        self.tasks.spawn("pod", async move {
+            actor.run(origin, cancel).await;
+            // The dispatcher is gone only when the process drains.
+            ended.send(key).ok();
+        });
+    }
+
+    fn actor_ended(&mut self, key: &PodKey) {
+        self.actors.remove(&key.uid);
+    }
+
+    fn vanished(&mut self, uid: &str) {
+        if let Some(inputs) = self.actors.get(uid) {
+            inputs.send_modify(|inputs| inputs.vanished = true);
+            if let Some(key) = PodKey::of(&inputs.borrow().object) {
+                self.view.remove(&key);
+            }
+        }
+    }
+
+    /// A pod that the provider runs and the API server does not have.
+    fn orphan(&mut self, key: &PodKey, status: PodStatus) {
+        warn!(pod = %key, uid = %key.uid, "the provider runs a pod that the API server does not have: deleting it there");
+        self.reports += 1;
+        let object = Arc::new(Pod {
+            metadata: ObjectMeta {
+                uid: Some(key.uid.to_string()),
+                name: Some(key.name.to_string()),
+                namespace: Some(key.namespace.to_string()),
+                ..ObjectMeta::default()
+            },
+            ..Pod::default()
+        });
+        let report = Some((self.reports, Arc::new(status)));
+        self.spawn(key.clone(), Inputs { object, vanished: true, report, lost: None }, Origin::Adopted);
+    }
+
+    fn provider_event(&mut self, event: ProviderEvent) {
+        match event {
+            ProviderEvent::Status(key, status) => self.report(&key, *status),
+            ProviderEvent::Gone(key) => self.lost(&key.uid, Instant::now()),
+            ProviderEvent::PodEvent { key, warning, reason, message } => {
+                self.shared.events.record(&key, warning, &reason, &message);
+            }
+            ProviderEvent::Resync => self.start_list(),
+        }
+    }
+
+    fn report(&mut self, key: &PodKey, status: PodStatus) {
+        self.reports += 1;
+        let number = self.reports;
+        if let Some(inputs) = self.actors.get(&key.uid) {
+            let report = Some((number, Arc::new(status)));
+            inputs.send_modify(|inputs| inputs.report = report);
+        } else if let Some((_, unclaimed)) = self.unclaimed.get_mut(&key.uid) {
+            *unclaimed = status;
+        }
+    }
+
+    fn lost(&mut self, uid: &Arc<str>, asked_at: Instant) {
+        if let Some(inputs) = self.actors.get(uid) {
+            inputs.send_modify(|inputs| {
+                inputs.lost = Some((inputs.lost.map_or(1, |(number, _)| number + 1), asked_at));
+            });
+        } else {
+            self.unclaimed.remove(uid);
+        }
+    }
+
+    fn start_list(&mut self) {
+        if self.list.is_some() {
+            self.list_again = true;
+            return;
+        }
+        let (provider, asked_at) = (self.shared.provider.clone(), Instant::now());
+        self.list = Some(async move { (asked_at, provider.list().await) }.boxed());
+    }
+
+    fn listed(&mut self, asked_at: Instant, outcome: Result<Vec<(PodKey, PodStatus)>, Error>) {
+        self.list = None;
+        match outcome {
+            Ok(pods) => self.compare(asked_at, recover::by_uid(pods)),
+            // The provider's own restarts and the next tick lead here again.
+            Err(error) => info!(%error, "the provider cannot list its pods at present"),
+        }
+        if std::mem::take(&mut self.list_again) {
+            self.start_list();
+        }
+    }
+
+    fn compare(&mut self, asked_at: Instant, mut listing: Listing) {
+        let actors: Vec<Arc<str>> = self.actors.keys().cloned().collect();
+        for uid in actors {
+            match listing.remove(&uid) {
+                Some((key, status)) => self.report(&key, status),
+                None => self.lost(&uid, asked_at),
+            }
+        }
+        if self.synced {
+            for (key, status) in listing.into_values() {
+                self.orphan(&key, status);
+            }
+        } else {
+            self.unclaimed = listing;
+        }
+    }
+}
+
+/// The API server holds a sign that the pod has started or ended somewhere.
+fn has_started(pod: &Pod) -> bool {
+    let Some(status) = &pod.status else { return false };
+    let ran = |state: &k8s_openapi::api::core::v1::ContainerState| state.running.is_some() || state.terminated.is_some();
+    let phase = status.phase.as_deref().unwrap_or("Pending");
+    phase == "Running"
+        || Phase::is_terminal_name(phase)
+        || status.container_statuses.iter().flatten().any(|container| container.state.as_ref().is_some_and(ran))
+}
+
+#[cfg(test)]
+mod tests;

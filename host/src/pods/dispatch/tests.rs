@@ -1,0 +1,283 @@
+//! The three sides compared, with a scripted provider and a scripted API server; no sockets, paused time.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use async_trait::async_trait;
+use futures::stream;
+use pluglet_model::PodPlan;
+use pluglet_model::provider::{Features, Health, Info, LogRequest, LogStream, Provider};
+use serde_json::{Value, json};
+
+use super::*;
+use crate::pods::port::{EventSink, PodStore, WriteError};
+
+/// What happened, in order, such as `create u1` or `patch u1 Running`.
+#[derive(Default)]
+struct Journal {
+    entries: Mutex<Vec<String>>,
+    writes: AtomicU64,
+    changed: tokio::sync::Notify,
+}
+
+impl Journal {
+    fn add(&self, entry: String) {
+        self.entries.lock().unwrap().push(entry);
+        self.changed.notify_waiters();
+    }
+
+    fn read(&self) -> Vec<String> {
+        self.entries.lock().unwrap().clone()
+    }
+
+    /// Waits until the journal has an entry. Time is paused, so a missing one fails at once, not after a real minute.
+    async fn wait_for(&self, entry: &str) {
+        let found = async {
+            loop {
+                let changed = self.changed.notified();
+                if self.read().iter().any(|have| have == entry) {
+                    return;
+                }
+                changed.await;
+            }
+        };
+        let found = tokio::time::timeout(Duration::from_secs(3600), found).await;
+        assert!(found.is_ok(), "no {entry:?} in {:?}", self.read());
+    }
+}
+
+struct Script {
+    journal: Arc<Journal>,
+    health: watch::Sender<Health>,
+    pods: Mutex<BTreeMap<String, PodKey>>,
+}
+
+fn running() -> PodStatus {
+    serde_json::from_value(json!({ "phase": "Running", "startTime": "2026-01-01T00:00:00Z" })).unwrap()
+}
+
+#[async_trait]
+impl Provider for Script {
+    fn health(&self) -> watch::Receiver<Health> {
+        self.health.subscribe()
+    }
+    async fn create(&self, plan: &PodPlan) -> Result<PodStatus, Error> {
+        self.journal.add(format!("create {}", plan.key.uid));
+        self.pods.lock().unwrap().insert(plan.key.uid.to_string(), plan.key.clone());
+        Ok(running())
+    }
+    async fn update(&self, plan: &PodPlan) -> Result<PodStatus, Error> {
+        self.journal.add(format!("update {}", plan.key.uid));
+        Ok(running())
+    }
+    async fn delete(&self, key: &PodKey, grace: Duration) -> Result<(), Error> {
+        self.journal.add(format!("delete {} {}", key.uid, grace.as_secs()));
+        Ok(())
+    }
+    async fn status(&self, key: &PodKey) -> Result<PodStatus, Error> {
+        self.pods.lock().unwrap().get(&*key.uid).map(|_| running()).ok_or(Error::NotFound)
+    }
+    async fn list(&self) -> Result<Vec<(PodKey, PodStatus)>, Error> {
+        Ok(self.pods.lock().unwrap().values().map(|key| (key.clone(), running())).collect())
+    }
+    async fn logs(&self, _: &PodKey, _: LogRequest) -> Result<LogStream, Error> {
+        Err(Error::Unsupported("logs".to_owned()))
+    }
+    async fn stop(&self, _: Duration) {}
+}
+
+#[async_trait]
+impl PodStore for Journal {
+    async fn patch_status(&self, key: &PodKey, patch: Value) -> Result<u64, WriteError> {
+        assert_eq!(patch["metadata"]["uid"], json!(&*key.uid), "a status without its UID could land on another pod");
+        self.add(format!("patch {} {}", key.uid, patch["status"]["phase"].as_str().unwrap_or("-")));
+        Ok(1000 + 10 * self.writes.fetch_add(1, Ordering::Relaxed))
+    }
+    async fn delete(&self, key: &PodKey) -> Result<(), WriteError> {
+        self.add(format!("remove {}", key.uid));
+        Ok(())
+    }
+}
+
+impl EventSink for Journal {
+    fn record(&self, key: &PodKey, _: bool, reason: &str, _: &str) {
+        self.add(format!("event {} {reason}", key.uid));
+    }
+}
+
+struct World {
+    journal: Arc<Journal>,
+    objects: mpsc::UnboundedSender<ObjectEvent>,
+    events: mpsc::Sender<ProviderEvent>,
+    tasks: Tasks,
+}
+
+impl World {
+    /// A dispatcher whose provider already runs `known`.
+    fn start(known: &[&str]) -> Self {
+        let journal = Arc::new(Journal::default());
+        let info = Info { features: Features { watch: true, ..Features::default() }, ..Info::default() };
+        let script = Script {
+            journal: journal.clone(),
+            health: watch::Sender::new(Health { info: Some(info), ..Health::default() }),
+            pods: Mutex::new(known.iter().map(|uid| ((*uid).to_owned(), PodKey::new(uid, "n", "p"))).collect()),
+        };
+        let shared = Arc::new(Shared {
+            provider: Arc::new(script),
+            store: journal.clone(),
+            events: journal.clone(),
+            host_ip: "10.0.0.1".to_owned(),
+        });
+        let (objects, mut receiver) = mpsc::unbounded_channel();
+        let (events, provider_events) = mpsc::channel(16);
+        let tasks = Tasks::new();
+        let stream = stream::poll_fn(move |context| receiver.poll_recv(context)).boxed();
+        tasks.spawn("pods", run(shared, Arc::default(), tasks.clone(), stream, provider_events));
+        Self { journal, objects, events, tasks }
+    }
+
+    fn send(&self, event: ObjectEvent) {
+        self.objects.send(event).unwrap();
+    }
+
+    async fn tell(&self, event: ProviderEvent) {
+        self.events.send(event).await.unwrap();
+    }
+
+    /// Everything that is going to happen has happened: the next thing is a timer.
+    async fn settle(&self) {
+        tokio::time::sleep(Duration::from_millis(900)).await;
+    }
+
+    async fn end(self) -> Vec<String> {
+        self.settle().await;
+        assert_eq!(self.tasks.drain(Duration::from_secs(10)).await, Vec::<String>::new());
+        self.journal.read()
+    }
+}
+
+fn object(uid: &str, version: u64, extra: Value) -> Pod {
+    let mut pod = json!({
+        "metadata": { "name": "p", "namespace": "n", "uid": uid, "resourceVersion": version.to_string(), "generation": 1 },
+        "spec": { "restartPolicy": "Always", "containers": [{ "name": "c", "image": "i" }] },
+    });
+    for (name, value) in extra.as_object().unwrap() {
+        match (pod[name].as_object_mut(), value.as_object()) {
+            (Some(into), Some(fields)) => into.extend(fields.clone()),
+            _ => pod[name] = value.clone(),
+        }
+    }
+    serde_json::from_value(pod).unwrap()
+}
+
+fn deleted(uid: &str, version: u64) -> Pod {
+    let metadata = json!({ "deletionTimestamp": "2999-01-01T00:00:00Z", "deletionGracePeriodSeconds": 30 });
+    object(uid, version, json!({ "metadata": metadata }))
+}
+
+fn stopped(uid: &str) -> ProviderEvent {
+    let state = json!({ "terminated": { "exitCode": 0, "finishedAt": "2026-01-01T00:00:09Z" } });
+    let status = json!({ "containerStatuses": [{ "name": "c", "image": "i", "imageID": "", "ready": false, "restartCount": 0, "state": state }] });
+    ProviderEvent::Status(PodKey::new(uid, "n", "p"), Box::new(serde_json::from_value(status).unwrap()))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_costs_one_patch_to_run_one_to_end_and_one_delete() {
+    let world = World::start(&[]);
+    world.send(ObjectEvent::Relisted(vec![object("u1", 1, json!({}))]));
+    world.journal.wait_for("patch u1 Running").await;
+    world.send(ObjectEvent::Applied(deleted("u1", 1001)));
+    world.journal.wait_for("delete u1 30").await;
+    world.tell(stopped("u1")).await;
+    world.journal.wait_for("remove u1").await;
+    world.send(ObjectEvent::Deleted(deleted("u1", 1002)));
+    let journal = world.end().await;
+    assert_eq!(journal, ["create u1", "patch u1 Running", "delete u1 30", "patch u1 Succeeded", "remove u1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_recreated_under_the_name_of_one_that_stops_is_another_pod() {
+    let world = World::start(&[]);
+    world.send(ObjectEvent::Relisted(vec![object("u1", 1, json!({}))]));
+    world.journal.wait_for("patch u1 Running").await;
+    // The first one's DELETED was never seen.
+    world.send(ObjectEvent::Applied(object("u2", 1005, json!({}))));
+    world.journal.wait_for("patch u2 Running").await;
+    world.tell(stopped("u1")).await;
+    let journal = world.end().await;
+    assert!(journal.contains(&"delete u1 0".to_owned()), "{journal:?}");
+    assert!(!journal.iter().any(|entry| entry.starts_with("patch u1") && entry != "patch u1 Running"), "{journal:?}");
+    assert_eq!(journal.iter().filter(|entry| entry.starts_with("patch u2")).count(), 1, "{journal:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_restart_a_pod_that_both_sides_know_is_left_alone() {
+    let first = World::start(&[]);
+    first.send(ObjectEvent::Relisted(vec![object("u1", 1, json!({}))]));
+    first.journal.wait_for("patch u1 Running").await;
+    first.end().await;
+    let status = {
+        let pod = object("u1", 1, json!({}));
+        let (baseline, report) = (PodStatus::default(), running());
+        let now = k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(k8s_openapi::jiff::Timestamp::UNIX_EPOCH);
+        let facts = crate::status::Facts {
+            pod: &pod,
+            baseline: &baseline,
+            report: Some(&report),
+            held: None,
+            failed: false,
+            stopped: false,
+            host_ip: "10.0.0.1",
+            now: &now,
+        };
+        crate::status::translate(&facts)
+    };
+    let second = World::start(&["u1"]);
+    second.send(ObjectEvent::Relisted(vec![object("u1", 1001, json!({ "status": status }))]));
+    assert_eq!(second.end().await, Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_orphan_is_deleted_only_when_a_complete_list_proves_it_dead() {
+    let world = World::start(&["u1"]);
+    world.send(ObjectEvent::Applied(object("u2", 1, json!({}))));
+    world.journal.wait_for("patch u2 Running").await;
+    world.tell(ProviderEvent::Resync).await;
+    world.settle().await;
+    assert!(!world.journal.read().iter().any(|entry| entry.starts_with("delete")), "{:?}", world.journal.read());
+    world.send(ObjectEvent::Relisted(vec![object("u2", 1, json!({}))]));
+    world.journal.wait_for("delete u1 0").await;
+    let journal = world.end().await;
+    assert!(!journal.iter().any(|entry| entry.contains("remove")), "{journal:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_that_was_running_and_is_unknown_after_a_restart_is_created_again_with_an_event() {
+    let world = World::start(&[]);
+    let status = json!({ "status": { "phase": "Running" } });
+    world.send(ObjectEvent::Relisted(vec![object("u1", 1, status)]));
+    // The API server holds Running already; only the rest of the status is written.
+    world.journal.wait_for("patch u1 -").await;
+    assert_eq!(world.end().await, ["event u1 ProviderLostPod", "create u1", "patch u1 -"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_that_may_not_restart_and_is_unknown_after_a_restart_fails() {
+    let world = World::start(&[]);
+    let extra = json!({ "spec": { "restartPolicy": "Never" }, "status": { "phase": "Running" } });
+    world.send(ObjectEvent::Relisted(vec![object("u1", 1, extra)]));
+    world.journal.wait_for("patch u1 Failed").await;
+    assert_eq!(world.end().await, ["event u1 ProviderLostPod", "patch u1 Failed"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_missing_from_a_relist_is_stopped_and_its_object_is_not_touched() {
+    let world = World::start(&[]);
+    world.send(ObjectEvent::Relisted(vec![object("u1", 1, json!({}))]));
+    world.journal.wait_for("patch u1 Running").await;
+    world.send(ObjectEvent::Relisted(vec![]));
+    world.journal.wait_for("delete u1 0").await;
+    let journal = world.end().await;
+    assert_eq!(journal, ["create u1", "patch u1 Running", "delete u1 0"]);
+}

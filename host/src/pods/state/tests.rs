@@ -1,0 +1,229 @@
+//! The state machine, event by event, and its invariants over any sequence of events.
+
+use proptest::prelude::*;
+
+use super::*;
+
+const POLICY: Policy = Policy { may_restart: true, watches: true, updates: true };
+
+fn away() -> Error {
+    Error::Unavailable { message: "away".to_owned(), retry_after: None }
+}
+
+/// Runs events through a machine and gives the actions of the last.
+fn run(machine: Machine, events: Vec<Event>) -> (Machine, Vec<Action>) {
+    events.into_iter().fold((machine, vec![]), |(machine, _), event| machine.next(event))
+}
+
+fn running() -> Machine {
+    let (machine, _) = run(Machine::new(POLICY), vec![Event::Due, Event::Created(Ok(false))]);
+    assert_eq!(machine.state, State::Running);
+    machine
+}
+
+#[test]
+fn a_pod_is_created_once_and_runs() {
+    let (machine, actions) = Machine::new(POLICY).next(Event::Due);
+    assert_eq!((machine.state, actions), (State::Creating, vec![Action::Create]));
+    let (machine, actions) = machine.next(Event::Created(Ok(false)));
+    assert_eq!((machine.state, actions), (State::Running, vec![Action::Clear]));
+}
+
+#[test]
+fn deletion_stops_then_writes_then_removes() {
+    let (machine, actions) = running().next(Event::Wished(Wish::Stop(30)));
+    assert_eq!((machine.state, actions), (State::Stopping, vec![Action::Delete(30)]));
+    let (machine, actions) = machine.next(Event::Reported(true));
+    assert_eq!((machine.state, actions), (State::Finishing, vec![]));
+    let (machine, actions) = machine.next(Event::Written);
+    assert_eq!((machine.state, actions), (State::Removing, vec![Action::Remove]));
+    let (machine, actions) = run(machine, vec![Event::Removed, Event::Wished(Wish::Vanished)]);
+    assert_eq!((machine.state, actions), (State::Gone, vec![]));
+}
+
+#[test]
+fn a_force_deleted_pod_is_stopped_at_once_and_nothing_is_written() {
+    let (machine, actions) = running().next(Event::Wished(Wish::Vanished));
+    assert_eq!((machine.state, actions), (State::Stopping, vec![Action::Delete(0)]));
+    let (machine, actions) = machine.next(Event::Lost);
+    assert_eq!((machine.state, actions), (State::Gone, vec![]));
+}
+
+#[test]
+fn a_shorter_grace_period_is_passed_on_and_a_longer_one_is_not() {
+    let (machine, _) = running().next(Event::Wished(Wish::Stop(30)));
+    let (machine, actions) = machine.next(Event::Wished(Wish::Stop(60)));
+    assert_eq!(actions, vec![]);
+    let (_, actions) = machine.next(Event::Wished(Wish::Stop(1)));
+    assert_eq!(actions, vec![Action::Delete(1)]);
+}
+
+#[test]
+fn a_pod_deleted_while_it_is_being_created_is_deleted_when_the_call_ends_even_in_vain() {
+    for outcome in [Ok(false), Err(away())] {
+        let (machine, actions) = run(Machine::new(POLICY), vec![Event::Due, Event::Wished(Wish::Stop(5))]);
+        assert_eq!((machine.state, actions), (State::Creating, vec![]));
+        let (machine, actions) = machine.next(Event::Created(outcome));
+        assert_eq!((machine.state, actions), (State::Stopping, vec![Action::Delete(5)]));
+    }
+}
+
+#[test]
+fn a_pod_deleted_before_the_provider_was_asked_needs_no_provider() {
+    let (machine, actions) = Machine::new(POLICY).next(Event::Wished(Wish::Stop(30)));
+    assert_eq!((machine.state, actions), (State::Finishing, vec![]));
+}
+
+#[test]
+fn a_refused_pod_fails_and_says_why() {
+    let (machine, actions) =
+        run(Machine::new(POLICY), vec![Event::Due, Event::Created(Err(Error::Invalid("no GPUs".to_owned())))]);
+    let failure = Failure { reason: "ProviderInvalid", message: "no GPUs".to_owned() };
+    assert_eq!((machine.state, actions), (State::Ended, vec![Action::Record(failure.clone()), Action::Fail(failure)]));
+}
+
+#[test]
+fn failed_attempts_are_spaced_wider_and_wider_up_to_five_minutes() {
+    let mut machine = Machine::new(POLICY);
+    let mut pauses = vec![];
+    for _ in 0..12 {
+        let (next, actions) = run(machine, vec![Event::Due, Event::Created(Err(away()))]);
+        pauses.extend(actions.iter().filter_map(|action| match action {
+            Action::Wake(pause) => Some(pause.as_secs()),
+            _ => None,
+        }));
+        machine = next;
+    }
+    assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300]);
+}
+
+#[test]
+fn a_backend_that_asks_for_patience_gets_it() {
+    let error = Error::Quota { message: "full".to_owned(), retry_after: Some(Duration::from_secs(90)) };
+    let (_, actions) = run(Machine::new(POLICY), vec![Event::Due, Event::Created(Err(error))]);
+    assert!(actions.contains(&Action::Wake(Duration::from_secs(90))), "{actions:?}");
+}
+
+#[test]
+fn a_restart_of_the_provider_is_nobodys_fault_and_makes_no_event() {
+    let (machine, actions) =
+        run(Machine::new(POLICY), vec![Event::Due, Event::Created(Err(Error::Restarting("trap".to_owned())))]);
+    assert_eq!(machine.state, State::Pending);
+    assert!(!actions.iter().any(|action| matches!(action, Action::Record(_))), "{actions:?}");
+}
+
+#[test]
+fn a_lost_pod_is_created_again_if_it_may_restart() {
+    let (machine, actions) = running().next(Event::Lost);
+    assert_eq!(machine.state, State::Pending);
+    assert!(actions.contains(&Action::Wake(Duration::ZERO)), "{actions:?}");
+    let never = Policy { may_restart: false, ..POLICY };
+    let (machine, actions) = Machine::adopted(never, false).next(Event::Lost);
+    assert_eq!(machine.state, State::Ended);
+    assert!(actions.iter().any(|action| matches!(action, Action::Fail(_))), "{actions:?}");
+}
+
+#[test]
+fn a_pod_that_ended_never_runs_again() {
+    let (machine, _) = running().next(Event::Reported(true));
+    assert_eq!(machine.state, State::Ended);
+    for event in [Event::Reported(false), Event::Lost, Event::Changed, Event::Due] {
+        let (machine, actions) = machine.clone().next(event);
+        assert_eq!((machine.state, actions), (State::Ended, vec![]));
+    }
+}
+
+#[test]
+fn a_change_during_an_update_leads_to_another_update() {
+    let (machine, actions) = running().next(Event::Changed);
+    assert_eq!((machine.state, actions), (State::Updating, vec![Action::Update]));
+    let (machine, actions) = run(machine, vec![Event::Changed, Event::Updated(Ok(false))]);
+    assert_eq!((machine.state, actions), (State::Updating, vec![Action::Update]));
+}
+
+#[test]
+fn a_provider_without_watch_is_polled_soon_after_a_delete() {
+    let quiet = Policy { watches: false, ..POLICY };
+    let (_, actions) =
+        run(Machine::adopted(quiet, false), vec![Event::Wished(Wish::Stop(30)), Event::Deleted(Ok(()))]);
+    assert_eq!(actions, vec![Action::Wake(FIRST_POLL)]);
+    let (machine, _) = running().next(Event::Wished(Wish::Stop(30)));
+    let (_, actions) = machine.next(Event::Deleted(Ok(())));
+    assert_eq!(actions, vec![Action::Wake(Duration::from_secs(35))]);
+}
+
+#[test]
+fn a_delete_that_fails_is_tried_again_until_the_provider_has_nothing_left() {
+    let (machine, _) = run(running(), vec![Event::Wished(Wish::Stop(30)), Event::Deleted(Err(away()))]);
+    assert_eq!(machine.state, State::Stopping);
+    let (machine, actions) = machine.next(Event::Due);
+    assert_eq!(actions, vec![Action::Delete(30)]);
+    let (machine, _) = machine.next(Event::Deleted(Err(Error::NotFound)));
+    assert_eq!(machine.state, State::Finishing);
+}
+
+#[test]
+fn finalizers_of_others_keep_the_object_and_we_leave_it_alone() {
+    let (machine, _) =
+        run(running(), vec![Event::Wished(Wish::Stop(0)), Event::Lost, Event::Written, Event::Removed]);
+    let (machine, actions) = machine.next(Event::Wished(Wish::Stop(0)));
+    assert_eq!((machine.state, actions), (State::Removing, vec![]));
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    let error = prop_oneof![
+        Just(away()),
+        Just(Error::NotFound),
+        Just(Error::Invalid("x".to_owned())),
+        Just(Error::Restarting("x".to_owned())),
+    ];
+    let outcome = prop_oneof![any::<bool>().prop_map(Ok), error.clone().prop_map(Err)];
+    let wish = prop_oneof![(0..60_u32).prop_map(Wish::Stop), Just(Wish::Vanished)];
+    prop_oneof![
+        wish.prop_map(Event::Wished),
+        Just(Event::Changed),
+        Just(Event::Due),
+        outcome.clone().prop_map(Event::Created),
+        outcome.prop_map(Event::Updated),
+        prop_oneof![Just(Ok(())), error.prop_map(Err)].prop_map(Event::Deleted),
+        any::<bool>().prop_map(Event::Reported),
+        Just(Event::Lost),
+        Just(Event::Written),
+        Just(Event::Removed),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn no_sequence_of_events_removes_an_object_before_its_status_is_written_or_stops_a_wanted_pod(
+        events in proptest::collection::vec(event(), 1..40),
+        watches: bool,
+        may_restart: bool,
+    ) {
+        let mut machine = Machine::new(Policy { watches, may_restart, updates: true });
+        let (mut ever_unwanted, mut ended) = (false, false);
+        for event in events {
+            // The API server never brings back what it has deleted.
+            if matches!(event, Event::Wished(Wish::Stop(_))) && machine.wish == Wish::Vanished {
+                continue;
+            }
+            ever_unwanted |= matches!(event, Event::Wished(_));
+            let before = machine.state;
+            let written = matches!(event, Event::Written);
+            let (next, actions) = machine.next(event);
+            for action in &actions {
+                match action {
+                    Action::Remove => prop_assert!((before == State::Finishing && written) || before == State::Removing),
+                    Action::Delete(_) => prop_assert!(ever_unwanted),
+                    Action::Create => prop_assert!(!ended && next.wish == Wish::Run),
+                    _ => {}
+                }
+            }
+            ended |= next.state == State::Ended;
+            if ended {
+                prop_assert!(!matches!(next.state, State::Pending | State::Creating | State::Running | State::Updating));
+            }
+            machine = next;
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! The pod conditions that a kubelet owns.
+//!
+//! In: [`Facts`], the phase, the status so far. Out: `PodReadyToStartContainers`, `Initialized`, `ContainersReady`, `Ready` (and
+//! `PodScheduled` where nobody has set it). Invariant: a transition time changes only when the condition's status does.
+
+use k8s_openapi::api::core::v1::{ContainerStatus, PodCondition, PodStatus};
+
+use super::{Facts, Phase};
+
+struct Verdict {
+    holds: bool,
+    reason: Option<&'static str>,
+    message: Option<String>,
+}
+
+impl Verdict {
+    fn yes() -> Self {
+        Self { holds: true, reason: None, message: None }
+    }
+
+    fn no(reason: &'static str, message: Option<String>) -> Self {
+        Self { holds: false, reason: Some(reason), message }
+    }
+}
+
+/// The conditions for `status.conditions`, in a fixed order.
+pub(crate) fn translate(facts: &Facts<'_>, phase: Phase, status: &PodStatus) -> Vec<PodCondition> {
+    let regular = status.container_statuses.as_deref().unwrap_or_default();
+    let init = status.init_container_statuses.as_deref().unwrap_or_default();
+    let containers_ready = containers_ready(phase, regular);
+    let ready = ready(facts, &containers_ready);
+    let mut conditions = vec![
+        condition(facts, "PodReadyToStartContainers", sandbox(phase, regular)),
+        condition(facts, "Initialized", initialized(phase, init, regular)),
+        condition(facts, "Ready", ready),
+        condition(facts, "ContainersReady", containers_ready),
+    ];
+    if existing(facts, "PodScheduled").is_none() {
+        conditions.push(condition(facts, "PodScheduled", Verdict::yes()));
+    }
+    conditions
+}
+
+fn existing<'a>(facts: &Facts<'a>, type_: &str) -> Option<&'a PodCondition> {
+    facts.baseline.conditions.iter().flatten().find(|condition| condition.type_ == type_)
+}
+
+fn condition(facts: &Facts<'_>, type_: &str, verdict: Verdict) -> PodCondition {
+    let status = if verdict.holds { "True" } else { "False" };
+    let before = existing(facts, type_).filter(|condition| condition.status == status);
+    let since = before.and_then(|condition| condition.last_transition_time.clone());
+    PodCondition {
+        type_: type_.to_owned(),
+        status: status.to_owned(),
+        reason: verdict.reason.map(str::to_owned),
+        message: verdict.message,
+        last_transition_time: since.or_else(|| Some(facts.now.clone())),
+        last_probe_time: None,
+        observed_generation: facts.pod.metadata.generation,
+    }
+}
+
+/// The pod's sandbox exists while anything of it runs. A provider has no sandbox to tell of: a started container proves one.
+fn sandbox(phase: Phase, regular: &[ContainerStatus]) -> Verdict {
+    let started = regular.iter().any(|status| status.state.as_ref().is_some_and(|state| state.waiting.is_none()));
+    Verdict { holds: !phase.is_terminal() && started, reason: None, message: None }
+}
+
+fn initialized(phase: Phase, init: &[ContainerStatus], regular: &[ContainerStatus]) -> Verdict {
+    if phase == Phase::Succeeded {
+        return Verdict { reason: Some("PodCompleted"), ..Verdict::yes() };
+    }
+    let started = regular.iter().any(|status| status.state.as_ref().is_some_and(|state| state.running.is_some()));
+    let incomplete: Vec<_> = init.iter().filter(|status| !status.ready && status.started != Some(true)).collect();
+    if started || incomplete.is_empty() {
+        return Verdict::yes();
+    }
+    Verdict::no("ContainersNotInitialized", Some(format!("containers with incomplete status: [{}]", names(&incomplete))))
+}
+
+fn containers_ready(phase: Phase, regular: &[ContainerStatus]) -> Verdict {
+    match phase {
+        Phase::Succeeded => return Verdict::no("PodCompleted", None),
+        Phase::Failed => return Verdict::no("PodFailed", None),
+        Phase::Pending | Phase::Running => {}
+    }
+    let unready: Vec<_> = regular.iter().filter(|status| !status.ready).collect();
+    if unready.is_empty() {
+        return Verdict::yes();
+    }
+    Verdict::no("ContainersNotReady", Some(format!("containers with unready status: [{}]", names(&unready))))
+}
+
+/// `Ready` = `ContainersReady` and every readiness gate, which other controllers set.
+fn ready(facts: &Facts<'_>, containers: &Verdict) -> Verdict {
+    if !containers.holds {
+        return Verdict { holds: false, reason: containers.reason, message: containers.message.clone() };
+    }
+    let gates = facts.pod.spec.as_ref().and_then(|spec| spec.readiness_gates.as_deref()).unwrap_or_default();
+    let closed: Vec<_> = gates
+        .iter()
+        .filter(|gate| existing(facts, &gate.condition_type).is_none_or(|condition| condition.status != "True"))
+        .map(|gate| format!("the status of pod readiness gate \"{}\" is not \"True\"", gate.condition_type))
+        .collect();
+    if closed.is_empty() { Verdict::yes() } else { Verdict::no("ReadinessGatesNotReady", Some(closed.join(", "))) }
+}
+
+fn names(statuses: &[&ContainerStatus]) -> String {
+    statuses.iter().map(|status| status.name.as_str()).collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,190 @@
+//! Container statuses: the provider's, completed from the spec.
+//!
+//! In: [`Facts`]. Out: one status for each container of the spec, in the spec's order. Invariant: every container of the spec has
+//! exactly one status, and no status is without a state; statuses of unknown names are dropped, as the API server would refuse them.
+
+use k8s_openapi::api::core::v1::{
+    ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting, ContainerStatus, PodStatus,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::{Facts, Phase};
+
+/// What the kubelet writes for a container that it can no longer find.
+const UNKNOWN_REASON: &str = "ContainerStatusUnknown";
+/// 128 + SIGKILL, likewise.
+const UNKNOWN_EXIT_CODE: i32 = 137;
+const UNKNOWN_MESSAGE: &str = "The container could not be located when the pod was terminated";
+
+/// The container statuses of a pod.
+#[derive(Debug)]
+pub(crate) struct Containers {
+    pub regular: Vec<ContainerStatus>,
+    pub init: Vec<ContainerStatus>,
+    pub ephemeral: Vec<ContainerStatus>,
+    /// The provider told the state of each container, not only a phase.
+    pub detailed: bool,
+}
+
+/// Completes what the provider reported.
+pub(crate) fn translate(facts: &Facts<'_>) -> Containers {
+    let spec = facts.pod.spec.as_ref();
+    let reported = facts.report;
+    let detailed = reported.is_some_and(|report| report.container_statuses.as_ref().is_some_and(|all| !all.is_empty()));
+    let regular = spec.map(|spec| spec.containers.as_slice()).unwrap_or_default();
+    let init = spec.and_then(|spec| spec.init_containers.as_deref()).unwrap_or_default();
+    let ephemeral = spec.and_then(|spec| spec.ephemeral_containers.as_deref()).unwrap_or_default();
+    Containers {
+        regular: regular
+            .iter()
+            .map(|container| {
+                let status = find(reported, |report| report.container_statuses.as_deref(), &container.name);
+                complete(facts, status, &container.name, container.image.as_deref(), Kind::Regular)
+            })
+            .collect(),
+        init: init
+            .iter()
+            .map(|container| {
+                let status = find(reported, |report| report.init_container_statuses.as_deref(), &container.name);
+                let sidecar = container.restart_policy.as_deref() == Some("Always");
+                let kind = if sidecar { Kind::Sidecar } else { Kind::Init };
+                complete(facts, status, &container.name, container.image.as_deref(), kind)
+            })
+            .collect(),
+        ephemeral: ephemeral
+            .iter()
+            .map(|container| {
+                let status = find(reported, |report| report.ephemeral_container_statuses.as_deref(), &container.name);
+                complete(facts, status, &container.name, container.image.as_deref(), Kind::Ephemeral)
+            })
+            .collect(),
+        detailed,
+    }
+}
+
+fn find<'a>(
+    report: Option<&'a PodStatus>,
+    list: impl Fn(&'a PodStatus) -> Option<&'a [ContainerStatus]>,
+    name: &str,
+) -> Option<&'a ContainerStatus> {
+    list(report?)?.iter().find(|status| status.name == name)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Regular,
+    Init,
+    Sidecar,
+    Ephemeral,
+}
+
+fn complete(
+    facts: &Facts<'_>,
+    reported: Option<&ContainerStatus>,
+    name: &str,
+    image: Option<&str>,
+    kind: Kind,
+) -> ContainerStatus {
+    let mut status = reported.cloned().unwrap_or_else(|| ContainerStatus { name: name.to_owned(), ..Default::default() });
+    if status.image.is_empty() {
+        status.image = image.unwrap_or_default().to_owned();
+    }
+    let state = status.state.take().filter(has_state).unwrap_or_else(|| assumed(facts, kind));
+    status.state = Some(if facts.stopped { stopped(facts, state) } else { state });
+    settle_readiness(&mut status, reported.is_none(), kind);
+    status
+}
+
+fn has_state(state: &ContainerState) -> bool {
+    state.running.is_some() || state.terminated.is_some() || state.waiting.is_some()
+}
+
+/// The state of a container that the provider said nothing about.
+fn assumed(facts: &Facts<'_>, kind: Kind) -> ContainerState {
+    let phase = facts.report.and_then(|report| report.phase.as_deref());
+    let started = || Some(super::start_time(facts));
+    match (phase, kind) {
+        (Some("Running"), Kind::Init) => terminated(0, "Completed", None, started(), started()),
+        (Some("Running"), Kind::Regular | Kind::Sidecar) => ContainerState {
+            running: Some(ContainerStateRunning { started_at: started() }),
+            ..Default::default()
+        },
+        (Some(name), _) if Phase::is_terminal_name(name) && kind != Kind::Ephemeral => {
+            let (code, reason) = if name == "Succeeded" { (0, "Completed") } else { (1, "Error") };
+            terminated(code, reason, None, started(), Some(finished(facts)))
+        }
+        _ => waiting(facts),
+    }
+}
+
+/// When a container without a time of its own ended: what the API server already holds, else now. Without the first, every look
+/// would give another status.
+fn finished(facts: &Facts<'_>) -> Time {
+    let known = facts.baseline.container_statuses.iter().flatten().find_map(|status| {
+        status.state.as_ref().and_then(|state| state.terminated.as_ref()).and_then(|ended| ended.finished_at.clone())
+    });
+    known.unwrap_or_else(|| facts.now.clone())
+}
+
+fn waiting(facts: &Facts<'_>) -> ContainerState {
+    let (reason, message) = match facts.held {
+        Some((reason, message)) => (reason.to_owned(), Some(message.to_owned())),
+        None => ("ContainerCreating".to_owned(), None),
+    };
+    ContainerState { waiting: Some(ContainerStateWaiting { reason: Some(reason), message }), ..Default::default() }
+}
+
+/// After a deletion nothing may look alive: what the provider did not account for is unknown, as on a kubelet.
+fn stopped(facts: &Facts<'_>, state: ContainerState) -> ContainerState {
+    if state.terminated.is_some() {
+        return state;
+    }
+    let started = state.running.and_then(|running| running.started_at);
+    let message = Some(UNKNOWN_MESSAGE.to_owned());
+    terminated(UNKNOWN_EXIT_CODE, UNKNOWN_REASON, message, started, Some(finished(facts)))
+}
+
+fn terminated(
+    exit_code: i32,
+    reason: &str,
+    message: Option<String>,
+    started_at: Option<Time>,
+    finished_at: Option<Time>,
+) -> ContainerState {
+    ContainerState {
+        terminated: Some(ContainerStateTerminated {
+            exit_code,
+            reason: Some(reason.to_owned()),
+            message,
+            started_at,
+            finished_at,
+            ..Default::default()
+        }),
+        ..Default::default()
+    }
+}
+
+/// `ready` and `started` as the kubelet sets them: only what runs can be ready, but a completed init container is.
+fn settle_readiness(status: &mut ContainerStatus, assumed: bool, kind: Kind) {
+    let state = status.state.as_ref();
+    let running = state.is_some_and(|state| state.running.is_some());
+    let completed = state.and_then(|state| state.terminated.as_ref()).is_some_and(|ended| ended.exit_code == 0);
+    if kind == Kind::Init {
+        status.ready = completed;
+        status.started = Some(running);
+        return;
+    }
+    if kind == Kind::Ephemeral {
+        status.ready = false;
+        return;
+    }
+    if !running {
+        status.ready = false;
+        status.started = Some(false);
+    } else if assumed {
+        status.ready = true;
+        status.started = Some(true);
+    } else if status.started.is_none() {
+        status.started = Some(true);
+    }
+}

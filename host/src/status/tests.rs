@@ -1,0 +1,222 @@
+//! Status translation against the kubelet's rules.
+
+use k8s_openapi::api::core::v1::{Pod, PodStatus};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::*;
+
+fn time(second: i64) -> Time {
+    Time(Timestamp::from_second(second).unwrap())
+}
+
+fn pod(spec: Value) -> Pod {
+    serde_json::from_value(json!({
+        "metadata": { "name": "p", "namespace": "n", "uid": "u", "generation": 1 },
+        "spec": spec,
+    }))
+    .unwrap()
+}
+
+fn simple(restart_policy: &str) -> Pod {
+    pod(json!({ "restartPolicy": restart_policy, "containers": [{ "name": "a", "image": "i" }, { "name": "b", "image": "i" }] }))
+}
+
+fn status(value: Value) -> PodStatus {
+    serde_json::from_value(value).unwrap()
+}
+
+fn state(name: &str, state: &Value) -> Value {
+    json!({ "name": name, "image": "i", "imageID": "", "ready": state.get("running").is_some(), "restartCount": 0, "state": state })
+}
+
+fn ran(code: i32) -> Value {
+    json!({ "terminated": { "exitCode": code, "reason": "x", "finishedAt": "2026-01-01T00:00:00Z" } })
+}
+
+fn runs() -> Value {
+    json!({ "running": { "startedAt": "2026-01-01T00:00:00Z" } })
+}
+
+fn facts<'a>(pod: &'a Pod, baseline: &'a PodStatus, report: Option<&'a PodStatus>, now: &'a Time) -> Facts<'a> {
+    Facts { pod, baseline, report, held: None, failed: false, stopped: false, host_ip: "10.0.0.1", now }
+}
+
+fn phase_of(pod: &Pod, containers: &[Value]) -> String {
+    let report = status(json!({ "containerStatuses": containers }));
+    let (baseline, now) = (PodStatus::default(), time(0));
+    translate(&facts(pod, &baseline, Some(&report), &now)).phase.unwrap()
+}
+
+#[test]
+fn the_phase_follows_from_the_containers_and_the_restart_policy() {
+    let waiting = json!({ "waiting": { "reason": "ContainerCreating" } });
+    let table = [
+        ("Always", runs(), runs(), "Running"),
+        ("Always", runs(), waiting.clone(), "Pending"),
+        ("Always", ran(0), ran(1), "Running"),
+        ("OnFailure", ran(0), ran(0), "Succeeded"),
+        ("OnFailure", ran(0), ran(1), "Running"),
+        ("Never", ran(0), ran(1), "Failed"),
+        ("Never", ran(0), ran(0), "Succeeded"),
+        ("Never", ran(0), runs(), "Running"),
+        ("Never", waiting.clone(), waiting, "Pending"),
+    ];
+    for (policy, a, b, wanted) in table {
+        let phase = phase_of(&simple(policy), &[state("a", &a), state("b", &b)]);
+        assert_eq!(phase, wanted, "{policy} {a} {b}");
+    }
+}
+
+#[test]
+fn a_failed_init_container_fails_a_pod_that_never_restarts() {
+    let pod = pod(json!({
+        "restartPolicy": "Never",
+        "initContainers": [{ "name": "init", "image": "i" }],
+        "containers": [{ "name": "a", "image": "i" }],
+    }));
+    let report = status(json!({
+        "initContainerStatuses": [state("init", &ran(1))],
+        "containerStatuses": [state("a", &json!({ "waiting": { "reason": "PodInitializing" } }))],
+    }));
+    let (baseline, now) = (PodStatus::default(), time(0));
+    let wanted = translate(&facts(&pod, &baseline, Some(&report), &now));
+    assert_eq!(wanted.phase.as_deref(), Some("Failed"));
+}
+
+#[test]
+fn a_phase_without_containers_is_completed_from_the_spec() {
+    let pod = simple("Always");
+    let report = status(json!({ "phase": "Running", "podIP": "10.1.2.3", "startTime": "2026-01-01T00:00:00Z" }));
+    let (baseline, now) = (PodStatus::default(), time(1_800_000_000));
+    let wanted = translate(&facts(&pod, &baseline, Some(&report), &now));
+    insta::assert_json_snapshot!(wanted);
+}
+
+#[test]
+fn a_pod_that_waits_says_what_for() {
+    let pod = simple("Always");
+    let (baseline, now) = (PodStatus::default(), time(0));
+    let mut facts = facts(&pod, &baseline, None, &now);
+    facts.held = Some(("ProviderQuotaExceeded", "no room"));
+    let wanted = translate(&facts);
+    assert_eq!(wanted.phase.as_deref(), Some("Pending"));
+    let first = &wanted.container_statuses.unwrap()[0];
+    let waiting = first.state.as_ref().unwrap().waiting.as_ref().unwrap();
+    assert_eq!((waiting.reason.as_deref(), waiting.message.as_deref()), (Some("ProviderQuotaExceeded"), Some("no room")));
+}
+
+#[test]
+fn a_terminal_phase_is_never_left() {
+    let pod = simple("Always");
+    let baseline = status(json!({ "phase": "Failed", "reason": "Evicted", "message": "why" }));
+    let report = status(json!({ "containerStatuses": [state("a", &runs()), state("b", &runs())] }));
+    let now = time(0);
+    let wanted = translate(&facts(&pod, &baseline, Some(&report), &now));
+    assert_eq!((wanted.phase.as_deref(), wanted.reason.as_deref()), (Some("Failed"), Some("Evicted")));
+}
+
+#[test]
+fn after_a_deletion_nothing_looks_alive() {
+    let pod = simple("Always");
+    let report = status(json!({ "containerStatuses": [state("a", &runs()), state("b", &ran(0))] }));
+    let (baseline, now) = (PodStatus::default(), time(100));
+    let mut facts = facts(&pod, &baseline, Some(&report), &now);
+    facts.stopped = true;
+    let wanted = translate(&facts);
+    assert_eq!(wanted.phase.as_deref(), Some("Failed"));
+    let containers = wanted.container_statuses.unwrap();
+    let ended = containers[0].state.as_ref().unwrap().terminated.as_ref().unwrap();
+    assert_eq!((ended.exit_code, ended.reason.as_deref()), (137, Some("ContainerStatusUnknown")));
+    assert!(containers.iter().all(|container| !container.ready));
+}
+
+#[test]
+fn a_pod_that_stops_cleanly_for_a_deletion_succeeds_whatever_its_policy() {
+    let pod = simple("Always");
+    let report = status(json!({ "containerStatuses": [state("a", &ran(0)), state("b", &ran(0))] }));
+    let (baseline, now) = (PodStatus::default(), time(100));
+    let mut facts = facts(&pod, &baseline, Some(&report), &now);
+    assert_eq!(translate(&facts).phase.as_deref(), Some("Running"), "until then it would be restarted");
+    facts.stopped = true;
+    assert_eq!(translate(&facts).phase.as_deref(), Some("Succeeded"));
+}
+
+#[test]
+fn readiness_gates_of_others_hold_ready_back() {
+    let mut pod = simple("Always");
+    pod.spec.as_mut().unwrap().readiness_gates =
+        Some(vec![serde_json::from_value(json!({ "conditionType": "example.com/gate" })).unwrap()]);
+    let report = status(json!({ "containerStatuses": [state("a", &runs()), state("b", &runs())] }));
+    let now = time(0);
+    let ready = |baseline: &PodStatus| {
+        let wanted = translate(&facts(&pod, baseline, Some(&report), &now));
+        wanted.conditions.unwrap().into_iter().find(|condition| condition.type_ == "Ready").unwrap().status
+    };
+    assert_eq!(ready(&PodStatus::default()), "False");
+    let open = status(json!({ "conditions": [{ "type": "example.com/gate", "status": "True" }] }));
+    assert_eq!(ready(&open), "True");
+}
+
+#[test]
+fn translating_what_was_written_gives_no_further_patch() {
+    let pod = simple("Always");
+    let reports = [
+        status(json!({ "phase": "Running" })),
+        status(json!({ "phase": "Failed" })),
+        status(json!({ "containerStatuses": [state("a", &runs()), state("b", &ran(0))], "podIP": "10.0.0.9" })),
+    ];
+    for (report, stopped) in reports.iter().flat_map(|report| [(report, false), (report, true)]) {
+        let (mut baseline, first) = (PodStatus::default(), time(100));
+        let mut now = facts(&pod, &baseline, Some(report), &first);
+        now.stopped = stopped;
+        let wanted = translate(&now);
+        assert!(patch::between("u", &baseline, &wanted).is_some());
+        patch::apply(&mut baseline, &wanted);
+        let later = time(200);
+        let mut again = facts(&pod, &baseline, Some(report), &later);
+        again.stopped = stopped;
+        assert_eq!(patch::between("u", &baseline, &translate(&again)), None, "{report:?}");
+    }
+}
+
+#[test]
+fn a_patch_carries_the_uid_and_only_what_differs() {
+    let held = status(json!({
+        "phase": "Pending", "reason": "Old", "qosClass": "BestEffort", "podIPs": [{ "ip": "10.0.0.1" }],
+        "conditions": [{ "type": "Ready", "status": "False", "reason": "Old" }, { "type": "mine", "status": "True" }],
+    }));
+    let wanted = status(json!({
+        "phase": "Running", "podIPs": [{ "ip": "10.0.0.2" }],
+        "conditions": [{ "type": "Ready", "status": "True" }],
+    }));
+    assert_eq!(
+        patch::between("u", &held, &wanted).unwrap(),
+        json!({ "metadata": { "uid": "u" }, "status": {
+            "phase": "Running",
+            "reason": null,
+            "podIPs": [{ "$patch": "replace" }, { "ip": "10.0.0.2" }],
+            "conditions": [{ "type": "Ready", "status": "True", "reason": null, "message": null }],
+        }})
+    );
+}
+
+#[test]
+fn transition_times_move_only_when_the_condition_does() {
+    let pod = simple("Always");
+    let running = status(json!({ "phase": "Running" }));
+    let (empty, first, later) = (PodStatus::default(), time(100), time(200));
+    let baseline = translate(&facts(&pod, &empty, Some(&running), &first));
+    let again = translate(&facts(&pod, &baseline, Some(&running), &later));
+    let kubelets = |status: &PodStatus| status.conditions.iter().flatten().take(4).cloned().collect::<Vec<_>>();
+    assert_eq!(kubelets(&again), kubelets(&baseline));
+}
+
+#[test]
+fn a_report_of_terminated_containers_means_stopped_and_one_of_waiting_does_not() {
+    assert!(has_stopped(&status(json!({ "containerStatuses": [state("a", &ran(0))] }))));
+    assert!(!has_stopped(&status(json!({ "containerStatuses": [state("a", &ran(0)), state("b", &runs())] }))));
+    assert!(has_stopped(&status(json!({ "phase": "Succeeded" }))));
+    assert!(!has_stopped(&status(json!({ "phase": "Running" }))));
+}

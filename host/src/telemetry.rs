@@ -1,0 +1,25 @@
+//! The log.
+//!
+//! In: `RUST_LOG`, the chosen form. Out: lines on standard error. Invariant: set up once, before anything else runs.
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::args::LogFormat;
+
+/// The client library reports each retry as an error of its own; ours say it once, with what follows.
+const DEFAULT_FILTER: &str = "info,kube_client=off,kube_runtime=off";
+
+/// Starts logging. A second call in one process, as in tests, changes nothing.
+pub(crate) fn init(format: LogFormat) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT_FILTER));
+    let registry = tracing_subscriber::registry().with(filter);
+    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let outcome = match format {
+        LogFormat::Text => registry.with(layer.with_target(false)).try_init(),
+        LogFormat::Json => registry.with(layer.json().flatten_event(true)).try_init(),
+    };
+    // Already set up: the earlier one stays.
+    outcome.ok();
+}

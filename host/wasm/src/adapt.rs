@@ -1,0 +1,166 @@
+//! Between the model's words and the contract's.
+//!
+//! In: model types and what the component answered. Out: the other side's types. Invariant: text of the guest is cleaned and bounded
+//! before it can reach a status, an event or a log; JSON of the guest is parsed or refused, never passed on. Pure.
+
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::{NodeCondition, PodStatus, Taint};
+use pluglet_model::provider::{Error, Features, Info, LogItem, LogRequest, NodeFacts};
+use pluglet_model::{PodKey, PodPlan};
+
+use crate::bindings::exports::pluglet::provider::{lifecycle, pods, sessions};
+use crate::bindings::pluglet::provider::types;
+use crate::capabilities::log::clean;
+
+/// Longest text of a guest in an error or event, in bytes. It ends up in a pod's status, which the API server stores.
+pub(crate) const MAX_TEXT_BYTES: usize = 4 << 10;
+
+/// Largest pod status as JSON, in bytes, as the contract says. The API server refuses objects over 1.5 MiB.
+pub(crate) const MAX_STATUS_BYTES: usize = 1 << 20;
+
+/// Longest delay that a provider may ask for. A unit mistake (milliseconds for seconds) would otherwise park a pod for weeks.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
+
+/// The pod that a call is about.
+pub(crate) fn pod_ref(key: &PodKey, generation: u64) -> types::PodRef {
+    types::PodRef {
+        uid: key.uid.as_ref().to_owned(),
+        namespace: key.namespace.as_ref().to_owned(),
+        name: key.name.as_ref().to_owned(),
+        generation,
+    }
+}
+
+/// The pod that an answer is about.
+pub(crate) fn key(pod: &types::PodRef) -> PodKey {
+    PodKey::new(&pod.uid, &pod.namespace, &pod.name)
+}
+
+/// The resolved pod.
+pub(crate) fn resolved_pod(plan: &PodPlan) -> Result<pods::ResolvedPod, Error> {
+    let pod = serde_json::to_string(plan.pod.as_ref())
+        .map_err(|error| Error::Invalid(format!("the pod cannot be written as JSON: {error}")))?;
+    let file = |file: &pluglet_model::pod::VolumeFile| pods::File {
+        path: file.path.clone(),
+        mode: file.mode,
+        bytes: file.bytes.clone(),
+    };
+    let volumes = plan
+        .volumes
+        .iter()
+        .map(|volume| pods::Volume { name: volume.name.clone(), files: volume.files.iter().map(file).collect() })
+        .collect();
+    let registry_credentials = plan
+        .registry_credentials
+        .iter()
+        .map(|credential| pods::RegistryCredential {
+            registry: credential.registry.clone(),
+            username: credential.username.clone(),
+            password: credential.password.clone(),
+        })
+        .collect();
+    Ok(pods::ResolvedPod { pod, volumes, registry_credentials })
+}
+
+/// A pod's status from JSON. Too much is `invalid`, as the contract says; what is not a status is the provider's fault.
+pub(crate) fn status(json: &str) -> Result<PodStatus, Error> {
+    if json.len() > MAX_STATUS_BYTES {
+        return Err(Error::Invalid(format!(
+            "the provider's pod status has {} bytes, {MAX_STATUS_BYTES} are allowed",
+            json.len()
+        )));
+    }
+    serde_json::from_str(json)
+        .map_err(|error| Error::Internal(format!("its pod status is not a v1.PodStatus: {error}")))
+}
+
+/// Why the provider says a call failed.
+pub(crate) fn error(error: types::Error) -> Error {
+    let text = |text: String| clean(&text, MAX_TEXT_BYTES);
+    let after = |ms: Option<u64>| ms.map(|ms| Duration::from_millis(ms).min(MAX_RETRY_AFTER));
+    match error {
+        types::Error::NotFound => Error::NotFound,
+        types::Error::AlreadyExists => Error::AlreadyExists,
+        types::Error::Unsupported(why) => Error::Unsupported(text(why)),
+        types::Error::Invalid(why) => Error::Invalid(text(why)),
+        types::Error::Denied(why) => Error::Denied(text(why)),
+        types::Error::Unavailable(retry) => {
+            Error::Unavailable { message: text(retry.message), retry_after: after(retry.retry_after_ms) }
+        }
+        types::Error::Quota(retry) => {
+            Error::Quota { message: text(retry.message), retry_after: after(retry.retry_after_ms) }
+        }
+        types::Error::Internal(why) => Error::Internal(text(why)),
+        types::Error::Other((code, message)) => Error::Internal(text(format!("{code}: {message}"))),
+    }
+}
+
+/// What a provider told about itself at its start.
+pub(crate) fn info(info: lifecycle::Info) -> Info {
+    Info { features: features(info.features), volume_kinds: info.volume_kinds, node: node_facts(info.node) }
+}
+
+fn features(features: lifecycle::Features) -> Features {
+    Features {
+        update: features.contains(lifecycle::Features::UPDATE),
+        watch: features.contains(lifecycle::Features::WATCH),
+        logs: features.contains(lifecycle::Features::LOGS),
+        exec: features.contains(lifecycle::Features::EXEC),
+        attach: features.contains(lifecycle::Features::ATTACH),
+        port_forward: features.contains(lifecycle::Features::PORT_FORWARD),
+        stats: features.contains(lifecycle::Features::STATS),
+    }
+}
+
+/// The node as the backend knows it.
+pub(crate) fn node_facts(facts: lifecycle::NodeFacts) -> NodeFacts {
+    let taint = |taint: lifecycle::Taint| Taint {
+        key: taint.key,
+        value: Some(taint.value).filter(|value| !value.is_empty()),
+        effect: taint.effect,
+        ..Taint::default()
+    };
+    let condition = |condition: lifecycle::Condition| NodeCondition {
+        type_: condition.type_,
+        status: condition.status,
+        reason: Some(clean(&condition.reason, MAX_TEXT_BYTES)),
+        message: Some(clean(&condition.message, MAX_TEXT_BYTES)),
+        ..NodeCondition::default()
+    };
+    NodeFacts {
+        capacity: facts.capacity.into_iter().collect(),
+        allocatable: facts.allocatable.into_iter().collect(),
+        architecture: facts.architecture,
+        operating_system: facts.operating_system,
+        labels: facts.labels.into_iter().collect(),
+        taints: facts.taints.into_iter().map(taint).collect(),
+        conditions: facts.conditions.into_iter().map(condition).collect(),
+    }
+}
+
+/// Which part of a log is wanted.
+pub(crate) fn log_options(request: LogRequest) -> sessions::LogOptions {
+    sessions::LogOptions {
+        container: request.container,
+        previous: request.previous,
+        follow: request.follow,
+        tail_lines: request.tail_lines,
+        since_unix_ns: request.since_unix_ns,
+    }
+}
+
+/// A piece of a log. Its bytes are the container's and stay as they are.
+pub(crate) fn log_item(item: sessions::LogItem) -> LogItem {
+    match item {
+        sessions::LogItem::Line(line) => LogItem::Line {
+            time_unix_ns: line.time_unix_ns,
+            stderr: matches!(line.source, sessions::LogSource::Stderr),
+            bytes: line.bytes.into(),
+        },
+        sessions::LogItem::CaughtUp => LogItem::CaughtUp,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,143 @@
+//! `kv`: small durable memory of one provider on one node.
+//!
+//! In: calls of the guest. Out: values. Invariant: what `put` or `delete` has answered is in the file, so it outlives the process (not
+//! a power cut: nothing is synced); the map in memory and the file agree; nobody else writes the file meanwhile.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use wasmtime::component::Accessor;
+
+use crate::bindings::pluglet::provider::kv::{self, KvError};
+use crate::state::State;
+
+mod file;
+mod record;
+
+use file::Journal;
+pub use file::OpenError;
+use record::Change;
+
+/// Longest key in bytes. Keys are held in memory twice and compared often.
+const MAX_KEY_BYTES: usize = 512;
+
+/// Longest value in bytes. One record is one write; a larger one would hold the store for milliseconds.
+const MAX_VALUE_BYTES: usize = 256 << 10;
+
+/// The memory of one provider.
+pub(crate) struct Kv {
+    inner: Mutex<Inner>,
+    quota: usize,
+}
+
+struct Inner {
+    map: BTreeMap<String, Vec<u8>>,
+    /// Bytes of all keys and values.
+    live: usize,
+    journal: Journal,
+}
+
+impl Kv {
+    /// Open, or make, the file of that provider and take its lock.
+    ///
+    /// # Errors
+    /// When the directory cannot be used or another process holds the lock.
+    pub(crate) fn open(state_dir: &Path, node: &str, provider: &str, quota: usize) -> Result<Self, OpenError> {
+        let (journal, map) = Journal::open(&state_dir.join("kv").join(node), provider)?;
+        let live = map.iter().map(|(key, value)| key.len() + value.len()).sum();
+        Ok(Self { inner: Mutex::new(Inner { map, live, journal }), quota })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn get(&self, key: &str) -> Option<Vec<u8>> {
+        self.lock().map.get(key).cloned()
+    }
+
+    fn put(&self, key: String, value: Vec<u8>) -> Result<(), KvError> {
+        if key.len() > MAX_KEY_BYTES {
+            return Err(KvError::TooLarge(format!("the key has {} bytes, {MAX_KEY_BYTES} are allowed", key.len())));
+        }
+        if value.len() > MAX_VALUE_BYTES {
+            return Err(KvError::TooLarge(format!(
+                "the value has {} bytes, {MAX_VALUE_BYTES} are allowed",
+                value.len()
+            )));
+        }
+        let mut inner = self.lock();
+        let before = inner.map.get(&key).map_or(0, |old| key.len() + old.len());
+        let live = inner.live - before + key.len() + value.len();
+        if live > self.quota {
+            let quota = self.quota;
+            return Err(KvError::TooLarge(format!(
+                "the provider's memory would grow to {live} bytes, {quota} are granted"
+            )));
+        }
+        inner.journal.append(&Change::Put { key: &key, value: &value }).map_err(io)?;
+        inner.live = live;
+        inner.map.insert(key, value);
+        inner.tidy()
+    }
+
+    fn delete(&self, key: &str) -> Result<(), KvError> {
+        let mut inner = self.lock();
+        let Some(old) = inner.map.get(key).map(Vec::len) else { return Ok(()) };
+        inner.journal.append(&Change::Delete { key }).map_err(io)?;
+        inner.live -= key.len() + old;
+        inner.map.remove(key);
+        inner.tidy()
+    }
+
+    fn entries(&self, prefix: &str) -> Vec<(String, Vec<u8>)> {
+        self.lock()
+            .map
+            .range::<str, _>((Bound::Included(prefix), Bound::Unbounded))
+            .take_while(|(key, _)| key.starts_with(prefix))
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect()
+    }
+}
+
+impl Inner {
+    /// Write the file anew when most of it is history.
+    fn tidy(&mut self) -> Result<(), KvError> {
+        if self.journal.is_mostly_garbage(self.live) { self.journal.rewrite(&self.map).map_err(io) } else { Ok(()) }
+    }
+}
+
+fn io(error: std::io::Error) -> KvError {
+    KvError::Io(error.to_string())
+}
+
+impl kv::Host for State {}
+
+/// All of these answer at once: a read is a look into a map, a write is one system call into the page cache. Only rewriting the file
+/// takes longer (at most the quota, about 50 ms for 64 MiB), once per so many bytes written.
+impl<T: Send> kv::HostWithStore<T> for State {
+    async fn get(accessor: &Accessor<T, Self>, key: String) -> Result<Option<Vec<u8>>, KvError> {
+        Ok(of(accessor).get(&key))
+    }
+
+    async fn put(accessor: &Accessor<T, Self>, key: String, value: Vec<u8>) -> Result<(), KvError> {
+        of(accessor).put(key, value)
+    }
+
+    async fn delete(accessor: &Accessor<T, Self>, key: String) -> Result<(), KvError> {
+        of(accessor).delete(&key)
+    }
+
+    async fn entries(accessor: &Accessor<T, Self>, prefix: String) -> Result<Vec<(String, Vec<u8>)>, KvError> {
+        Ok(of(accessor).entries(&prefix))
+    }
+}
+
+fn of<T: Send>(accessor: &Accessor<T, State>) -> Arc<Kv> {
+    accessor.with(|mut access| Arc::clone(&access.get().capabilities.kv))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,223 @@
+//! From a caller to whichever incarnation is running.
+//!
+//! In: calls of the host. Out: answers or model errors. Invariant: at most `concurrency` pod calls are inside the component, at most
+//! one of them about a suspect (see [`crate::strikes`]); nobody waits for longer than the call's own deadline before it begins.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use pluglet_model::provider::Error;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
+use tokio::time::timeout;
+
+use crate::call::{Job, Kind, Lane, Permit, Reply, Request};
+use crate::gate::Gate;
+use crate::strikes::Strikes;
+
+/// How long a call waits for a provider that is being started. Most crashes are over by then and the caller never hears of them.
+const READY_WAIT: Duration = Duration::from_secs(5);
+
+/// Calls about all pods at once. Their answers are the largest (up to 64 MiB), so more than a few would fill the host's memory.
+const LISTS: usize = 2;
+
+/// Open log streams of one provider. Each holds buffers in the guest and up to 4 batches in the host; a user who opens them without
+/// end would exhaust the memory that all pods share.
+pub(crate) const MAX_SESSIONS: usize = 128;
+
+/// How often a job is carried to the next incarnation when one ends before it could begin. Then the provider is crashing all the
+/// time, and the caller should hear of it.
+const CARRIES: usize = 3;
+
+/// Where the provider is in its life.
+#[derive(Clone, Debug)]
+pub(crate) enum Phase {
+    /// Running behind this door.
+    Up(Gate),
+    /// Being started, or waiting to be.
+    Down {
+        /// For people.
+        why: String,
+        /// When the next start is tried.
+        next: Instant,
+    },
+    /// Let go.
+    Stopped,
+}
+
+/// The way in. Shared by all callers and the supervisor.
+pub(crate) struct Dispatch {
+    phase: watch::Receiver<Phase>,
+    pods: Arc<Semaphore>,
+    lists: Arc<Semaphore>,
+    sessions: Arc<Semaphore>,
+    suspects: Suspects,
+}
+
+impl Dispatch {
+    /// A way in for so many pod calls at once.
+    pub(crate) fn new(phase: watch::Receiver<Phase>, concurrency: usize) -> Self {
+        Self {
+            phase,
+            pods: Arc::new(Semaphore::new(concurrency.clamp(1, Semaphore::MAX_PERMITS))),
+            lists: Arc::new(Semaphore::new(LISTS)),
+            sessions: Arc::new(Semaphore::new(MAX_SESSIONS)),
+            suspects: Suspects::default(),
+        }
+    }
+
+    /// Which pods are suspected.
+    pub(crate) fn suspects(&self) -> &Suspects {
+        &self.suspects
+    }
+
+    /// The right to hold one log stream open.
+    pub(crate) fn session(&self) -> Result<OwnedSemaphorePermit, Error> {
+        Arc::clone(&self.sessions).try_acquire_owned().map_err(|_| Error::Unavailable {
+            message: format!("{MAX_SESSIONS} sessions are open with this provider, which is the limit"),
+            retry_after: None,
+        })
+    }
+
+    /// Make a call. Also gives back the incarnation that answered.
+    pub(crate) async fn call<T>(
+        &self,
+        kind: Kind,
+        uid: Option<&Arc<str>>,
+        make: impl FnOnce(Reply<T>) -> Request + Send,
+    ) -> Result<(T, Gate), Error> {
+        // Before taking a place: a provider that is away for long should fail all callers at once, not 64 at a time.
+        self.ready().await?;
+        let permit = self.admit(kind, uid).await?;
+        let (reply, answer) = oneshot::channel();
+        let mut job = Job { request: make(reply), kind, uid: uid.cloned(), permit };
+        for _ in 0..CARRIES {
+            let gate = self.ready().await?;
+            match gate.submit(job).await {
+                Ok(()) => {
+                    return match gate.answer(kind, answer).await {
+                        Ok(value) => Ok((value, gate)),
+                        Err(fault) => Err(fault.into_error(kind, uid)),
+                    };
+                }
+                Err(back) => {
+                    job = back;
+                    gate.end().await;
+                }
+            }
+        }
+        Err(Error::Restarting("the provider ended again before the call could begin".to_owned()))
+    }
+
+    /// The door of the running incarnation; waits a little for one that is on its way.
+    async fn ready(&self) -> Result<Gate, Error> {
+        let next = match &*self.phase.borrow() {
+            Phase::Up(gate) => return Ok(gate.clone()),
+            Phase::Stopped => return Err(stopped()),
+            Phase::Down { why, next } => {
+                let remaining = next.saturating_duration_since(Instant::now());
+                (remaining > READY_WAIT).then(|| down(why, Some(remaining)))
+            }
+        };
+        if let Some(error) = next {
+            return Err(error);
+        }
+        let mut phase = self.phase.clone();
+        let arrived = timeout(READY_WAIT, phase.wait_for(|phase| !matches!(phase, Phase::Down { .. }))).await;
+        match arrived {
+            Ok(Ok(phase)) => match &*phase {
+                Phase::Up(gate) => Ok(gate.clone()),
+                Phase::Down { .. } | Phase::Stopped => Err(stopped()),
+            },
+            Ok(Err(_)) => Err(stopped()),
+            Err(_) => Err(match &*self.phase.borrow() {
+                Phase::Down { why, next } => {
+                    let remaining = next.saturating_duration_since(Instant::now());
+                    down(why, Some(remaining).filter(|remaining| !remaining.is_zero()))
+                }
+                Phase::Up(_) | Phase::Stopped => stopped(),
+            }),
+        }
+    }
+
+    async fn admit(&self, kind: Kind, uid: Option<&Arc<str>>) -> Result<Permit, Error> {
+        let turn = match uid.filter(|uid| self.suspects.contains(uid)) {
+            Some(_) => Some(acquire(&self.suspects.turn, kind).await?),
+            None => None,
+        };
+        let room = match kind.lane {
+            Lane::Pods => Some(acquire(&self.pods, kind).await?),
+            Lane::Lists => Some(acquire(&self.lists, kind).await?),
+            Lane::Free => None,
+        };
+        Ok(Permit::new(room, turn))
+    }
+}
+
+/// A permit, waiting for it no longer than the call itself may take.
+async fn acquire(semaphore: &Arc<Semaphore>, kind: Kind) -> Result<OwnedSemaphorePermit, Error> {
+    // The usual case needs no timer.
+    if let Ok(permit) = Arc::clone(semaphore).try_acquire_owned() {
+        return Ok(permit);
+    }
+    match timeout(kind.deadline, Arc::clone(semaphore).acquire_owned()).await {
+        Ok(Ok(permit)) => Ok(permit),
+        Ok(Err(_)) => Err(stopped()),
+        Err(_) => Err(Error::Unavailable {
+            message: format!(
+                "no place for {} within {:?}: the provider is busy with other calls",
+                kind.name, kind.deadline
+            ),
+            retry_after: None,
+        }),
+    }
+}
+
+fn stopped() -> Error {
+    Error::Unavailable { message: "the provider was stopped".to_owned(), retry_after: None }
+}
+
+fn down(why: &str, retry_after: Option<Duration>) -> Error {
+    Error::Unavailable { message: format!("the provider is not running: {why}"), retry_after }
+}
+
+/// The suspects and their turn.
+pub(crate) struct Suspects {
+    strikes: Mutex<Strikes>,
+    /// How many there are. Nearly always 0, and then no call needs to look further.
+    count: AtomicUsize,
+    turn: Arc<Semaphore>,
+}
+
+impl Default for Suspects {
+    fn default() -> Self {
+        Self { strikes: Mutex::default(), count: AtomicUsize::new(0), turn: Arc::new(Semaphore::new(1)) }
+    }
+}
+
+impl Suspects {
+    /// A crash with these pods in flight; gives back their strikes.
+    pub(crate) fn crashed(&self, in_flight: Vec<Arc<str>>) -> std::collections::HashMap<Arc<str>, u32> {
+        let mut strikes = self.lock();
+        let struck = strikes.crashed(in_flight);
+        self.count.store(strikes.len(), Ordering::Release);
+        struck
+    }
+
+    /// The provider has answered for this pod.
+    pub(crate) fn answered(&self, uid: &str) {
+        if self.count.load(Ordering::Acquire) > 0 {
+            let mut strikes = self.lock();
+            strikes.answered(uid);
+            self.count.store(strikes.len(), Ordering::Release);
+        }
+    }
+
+    fn contains(&self, uid: &str) -> bool {
+        self.count.load(Ordering::Acquire) > 0 && self.lock().is_suspect(uid)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Strikes> {
+        self.strikes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

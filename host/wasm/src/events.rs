@@ -1,0 +1,130 @@
+//! What the provider tells unasked, on its way to the host.
+//!
+//! In: the stream of `events.watch`. Out: [`ProviderEvent`]s, and node facts in the health. Invariant: order is kept; nothing is
+//! dropped silently but what is not a status; a gap is always followed by a resync.
+
+use std::time::Duration;
+
+use futures::channel::mpsc as channel;
+use futures::stream::StreamExt as _;
+use pluglet_model::provider::{Features, ProviderEvent};
+use tokio::sync::mpsc;
+use tokio::time::sleep;
+use tracing::warn;
+
+use crate::adapt::{self, MAX_TEXT_BYTES};
+use crate::bindings::exports::pluglet::provider::events::Event;
+use crate::call::{Request, WATCH};
+use crate::capabilities::log::clean;
+use crate::gate::{Fault, Gate};
+use crate::supervisor::publish::Publisher;
+
+/// Events that may wait for the host, in number. A host that falls behind makes the guest wait; with a status of a few KiB each this
+/// is a few MiB.
+pub(crate) const QUEUED_EVENTS: usize = 1024;
+
+/// Batches between the store and this task.
+const BUFFERED_BATCHES: usize = 16;
+
+/// How often a provider that does not report events is listed. The host lists on `Resync`, so this is how late it notices that a
+/// container ended; the kubelet's own relist is every second, but costs no call to a remote backend.
+const POLL_INTERVAL: Duration = Duration::from_secs(5);
+
+/// The pause before a stream that ended is opened again, so that a provider whose streams end at once does not spin.
+const REOPEN_PAUSE: Duration = Duration::from_secs(1);
+
+/// Forward what the incarnation behind `gate` tells, until the receiver is gone. Dropped with the incarnation.
+pub(crate) async fn forward(
+    gate: Gate,
+    features: Features,
+    events: mpsc::Sender<ProviderEvent>,
+    publisher: &Publisher,
+) {
+    let sorter = Sorter { events, publisher };
+    loop {
+        let pause = if features.watch {
+            match open(&gate).await {
+                Ok(stream) => {
+                    if sorter.drain(stream).await.is_none() {
+                        return;
+                    }
+                    REOPEN_PAUSE
+                }
+                // The supervisor sees it too and drops this task.
+                Err(Fault::Ended(_)) => return,
+                Err(fault) => {
+                    let error = fault.into_error(WATCH, None);
+                    warn!(
+                        error = &error as &dyn std::error::Error,
+                        "the provider's events cannot be watched; its pods are listed instead"
+                    );
+                    POLL_INTERVAL
+                }
+            }
+        } else {
+            POLL_INTERVAL
+        };
+        sleep(pause).await;
+        if sorter.send(ProviderEvent::Resync).await.is_none() {
+            return;
+        }
+    }
+}
+
+async fn open(gate: &Gate) -> Result<channel::Receiver<Vec<Event>>, Fault> {
+    let (sink, stream) = channel::channel(BUFFERED_BATCHES);
+    gate.call(WATCH, |reply| Request::Watch { sink, reply }).await?;
+    Ok(stream)
+}
+
+struct Sorter<'a> {
+    events: mpsc::Sender<ProviderEvent>,
+    publisher: &'a Publisher,
+}
+
+impl Sorter<'_> {
+    /// Forward everything. None when nobody listens any more.
+    async fn drain(&self, mut stream: channel::Receiver<Vec<Event>>) -> Option<()> {
+        while let Some(batch) = stream.next().await {
+            for event in batch {
+                if let Some(event) = self.sort(event) {
+                    self.send(event).await?;
+                }
+            }
+        }
+        Some(())
+    }
+
+    /// Waits while the host is behind; that is the back-pressure.
+    async fn send(&self, event: ProviderEvent) -> Option<()> {
+        self.events.send(event).await.ok()
+    }
+
+    /// One event in the model's words. None when it is not for the host.
+    fn sort(&self, event: Event) -> Option<ProviderEvent> {
+        match event {
+            Event::Status((pod, json)) => {
+                let key = adapt::key(&pod);
+                match adapt::status(&json) {
+                    Ok(status) => Some(ProviderEvent::Status(key, Box::new(status))),
+                    Err(error) => {
+                        warn!(pod = %key, uid = %key.uid, error = &error as &dyn std::error::Error, "a status event is dropped");
+                        None
+                    }
+                }
+            }
+            Event::Gone(pod) => Some(ProviderEvent::Gone(adapt::key(&pod))),
+            Event::PodEvent(event) => Some(ProviderEvent::PodEvent {
+                key: adapt::key(&event.pod),
+                warning: event.warning,
+                reason: clean(&event.reason, MAX_TEXT_BYTES),
+                message: clean(&event.message, MAX_TEXT_BYTES),
+            }),
+            Event::Node(facts) => {
+                self.publisher.node(adapt::node_facts(facts));
+                None
+            }
+            Event::Resync => Some(ProviderEvent::Resync),
+        }
+    }
+}

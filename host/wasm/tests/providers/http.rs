@@ -1,0 +1,124 @@
+//! The way out: requests of a component to endpoints that were granted, and to one that was not.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{Path, Request, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{get, put};
+use pluglet_model::provider::{Error, Provider};
+use pluglet_wasm::Endpoint;
+use tokio::task::JoinSet;
+
+use crate::support::{Running, key, listed, options, phase, plan, start};
+
+const RUNNING: &str = r#"{"phase":"Running"}"#;
+
+/// What the service was asked, as `METHOD path-and-query user-agent`.
+type Asked = Arc<Mutex<Vec<String>>>;
+
+fn service() -> (Router, Asked) {
+    let asked = Asked::default();
+    let router = Router::new()
+        .route("/base/pods/{uid}", put(pod).get(pod).delete(async || StatusCode::ACCEPTED))
+        .route("/base/pods", get(async || format!(r#"[{{"uid":"a","namespace":"default","name":"a","status":{RUNNING}}}]"#)))
+        .with_state(Arc::clone(&asked));
+    (router, asked)
+}
+
+async fn pod(State(asked): State<Asked>, Path(uid): Path<String>, request: Request) -> Response {
+    let agent = request.headers().get("user-agent").map(|agent| agent.to_str().unwrap().to_owned()).unwrap_or_default();
+    asked.lock().unwrap().push(format!("{} {} {agent}", request.method(), request.uri()));
+    match uid.as_str() {
+        "large" => "x".repeat(1 << 20).into_response(),
+        "redirect" => (StatusCode::FOUND, [("location", "/base/pods/a")]).into_response(),
+        "hang" => std::future::pending().await,
+        "garbage" => "phase: Running".into_response(),
+        _ => RUNNING.into_response(),
+    }
+}
+
+async fn webhook(endpoint: Option<Endpoint>) -> Running {
+    let mut options = options("webhook");
+    if let Some(endpoint) = endpoint {
+        options.endpoints.insert("backend".to_owned(), endpoint);
+    }
+    start(options).await
+}
+
+async fn over_tcp(tasks: &mut JoinSet<()>) -> (Endpoint, Asked) {
+    let (router, asked) = service();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/base", listener.local_addr().unwrap());
+    tasks.spawn(async move { axum::serve(listener, router).await.unwrap() });
+    (Endpoint::new(url).unwrap(), asked)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_granted_endpoint_is_reached_over_http() {
+    let mut tasks = JoinSet::new();
+    let (endpoint, asked) = over_tcp(&mut tasks).await;
+    let webhook = webhook(Some(endpoint)).await;
+    assert_eq!(phase(&webhook.provider.create(&plan("a", &[])).await.unwrap()), "Running");
+    assert_eq!(phase(&webhook.provider.status(&key("a")).await.unwrap()), "Running");
+    assert_eq!(listed(&webhook.provider).await, ["a"]);
+    webhook.provider.delete(&key("a"), Duration::from_secs(7)).await.unwrap();
+    let asked = asked.lock().unwrap().clone();
+    assert_eq!(asked.len(), 2, "{asked:?}");
+    assert!(asked[0].starts_with("PUT /base/pods/a pluglet/"), "{asked:?}");
+    webhook.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_granted_endpoint_is_reached_over_a_unix_socket() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("backend.sock");
+    let listener = tokio::net::UnixListener::bind(&path).unwrap();
+    // A socket has no base path, so the service is nested here instead.
+    let (router, asked) = service();
+    let router = Router::new().fallback_service(axum::routing::any_service(Prefixed(router)));
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move { axum::serve(listener, router).await.unwrap() });
+    let webhook = webhook(Some(Endpoint::new(format!("unix://{}", path.display())).unwrap())).await;
+    assert_eq!(phase(&webhook.provider.create(&plan("a", &[])).await.unwrap()), "Running");
+    assert_eq!(asked.lock().unwrap().len(), 1);
+    webhook.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_that_is_not_granted_is_denied_with_the_way_to_grant_it() {
+    let webhook = webhook(None).await;
+    let Err(Error::Denied(message)) = webhook.provider.create(&plan("a", &[])).await else { panic!("not denied") };
+    assert!(message.contains(r#"the endpoint "backend" is not granted"#) && message.contains("url: https://"), "{message}");
+    webhook.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_are_bounded_in_size_and_time_and_redirects_are_not_followed() {
+    let mut tasks = JoinSet::new();
+    let (mut endpoint, asked) = over_tcp(&mut tasks).await;
+    endpoint.max_response_bytes = 64 << 10;
+    endpoint.timeout = Duration::from_millis(500);
+    let webhook = webhook(Some(endpoint)).await;
+    let large = webhook.provider.status(&key("large")).await.unwrap_err();
+    assert!(large.to_string().contains("large"), "{large}");
+    assert!(webhook.provider.status(&key("hang")).await.is_err());
+    assert!(webhook.provider.status(&key("redirect")).await.is_err());
+    let Err(Error::Internal(garbage)) = webhook.provider.status(&key("garbage")).await else { panic!("garbage was taken") };
+    assert!(garbage.contains("not a v1.PodStatus"), "{garbage}");
+    assert!(!asked.lock().unwrap().iter().any(|line| line.starts_with("GET /base/pods/a ")), "the redirect was followed");
+    webhook.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backend_that_is_away_is_unavailable() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    let webhook = webhook(Some(Endpoint::new(url).unwrap())).await;
+    let away = webhook.provider.create(&plan("a", &[])).await;
+    assert!(matches!(away, Err(Error::Unavailable { .. })), "{away:?}");
+    webhook.stop().await;
+}

@@ -1,0 +1,108 @@
+//! The provider against a scripted service.
+//!
+//! In: calls as the host makes them. Out: the requests that the service would see, and what its answers turn into. Invariant: no socket.
+
+#![expect(clippy::unwrap_used, reason = "a test whose helper cannot go on has failed")]
+
+use std::time::Duration;
+
+use pluglet_sdk::kubernetes::Phase;
+use pluglet_sdk::testing::{Harness, json, pod};
+use pluglet_sdk::{Error, HttpError, Response, Retry};
+use webhook::Webhook;
+
+/// Whether an error is the right one.
+type Check = fn(&Error) -> bool;
+
+fn start() -> Harness<Webhook> {
+    Harness::start("{}").unwrap()
+}
+
+#[test]
+fn a_create_puts_the_pod_as_it_is_and_passes_the_status_on() {
+    let (harness, web) = (start(), pod(json!({"metadata": {"name": "web"}})));
+    harness.world().reply("backend", 200, r#"{"phase": "Pending", "qosClass": "Burstable"}"#);
+    assert_eq!(harness.create(&web).unwrap().phase, Phase::Pending);
+    let request = harness.world().requests().remove(0);
+    assert_eq!((request.method.as_str(), request.path_and_query.as_str()), ("PUT", "/pods/uid-web"));
+    assert_eq!(request.headers, [("content-type".to_owned(), "application/json".to_owned())]);
+    assert_eq!(request.body, web.spec.json.as_bytes());
+}
+
+#[test]
+fn a_delete_tells_the_grace_period() {
+    let (harness, web) = (start(), pod(json!({"metadata": {"name": "web"}})));
+    harness.world().reply("backend", 202, "");
+    harness.delete(&web, 30).unwrap();
+    let request = harness.world().requests().remove(0);
+    assert_eq!((request.method.as_str(), request.path_and_query.as_str()), ("DELETE", "/pods/uid-web?grace=30"));
+}
+
+#[test]
+fn the_list_is_passed_on_with_statuses_as_the_service_wrote_them() {
+    let harness = start();
+    harness.world().reply(
+        "backend",
+        200,
+        r#"[{"uid": "u", "namespace": "ns", "name": "web", "status": {"phase": "Running", "anything": [1, 2]}}]"#,
+    );
+    let listed = harness.list().unwrap();
+    assert_eq!((listed[0].0.uid.as_str(), listed[0].0.to_string().as_str()), ("u", "ns/web"));
+    assert_eq!(listed[0].1.as_json(), r#"{"phase": "Running", "anything": [1, 2]}"#);
+}
+
+#[test]
+fn each_http_status_becomes_the_error_that_it_stands_for() {
+    let web = pod(json!({}));
+    let cases: [(u16, Check); 8] = [
+        (404, |error| *error == Error::NotFound),
+        (400, |error| matches!(error, Error::Invalid(text) if text.contains("why"))),
+        (422, |error| matches!(error, Error::Invalid(_))),
+        (401, |error| matches!(error, Error::Denied(_))),
+        (403, |error| matches!(error, Error::Denied(_))),
+        (
+            429,
+            |error| matches!(error, Error::Quota(Retry { after: Some(after), .. }) if *after == Duration::from_secs(7)),
+        ),
+        (500, |error| matches!(error, Error::Unavailable(_))),
+        (503, |error| matches!(error, Error::Unavailable(Retry { after: Some(_), .. }))),
+    ];
+    for (status, check) in cases {
+        let harness = start();
+        let headers = vec![("Retry-After".to_owned(), "7".to_owned())];
+        harness
+            .world()
+            .serve("backend", move |_| Ok(Response { status, headers: headers.clone(), body: b"why".to_vec() }));
+        let error = harness.create(&web).unwrap_err();
+        assert!(check(&error), "{status}: {error:?}");
+    }
+}
+
+#[test]
+fn a_service_that_cannot_be_reached_is_tried_again() {
+    let harness = start();
+    harness.world().serve("backend", |_| Err(HttpError::Connect("refused".to_owned())));
+    assert!(matches!(harness.create(&pod(json!({}))), Err(Error::Unavailable(_))));
+    assert!(matches!(harness.list(), Err(Error::Unavailable(_))));
+}
+
+#[test]
+fn an_endpoint_that_is_not_granted_is_denied() {
+    assert!(matches!(start().list(), Err(Error::Denied(_))));
+}
+
+#[test]
+fn a_missing_list_is_not_an_empty_list() {
+    let harness = start();
+    harness.world().reply("backend", 404, "");
+    assert!(matches!(harness.list(), Err(Error::Unavailable(_))));
+    harness.world().reply("backend", 200, "{}");
+    assert!(matches!(harness.list(), Err(Error::Internal(_))));
+}
+
+#[test]
+fn the_manifest_asks_for_the_endpoint() {
+    let manifest: serde_json::Value = serde_json::from_slice(&webhook::PLUGLET_MANIFEST).unwrap();
+    assert_eq!((&manifest["name"], &manifest["endpoints"][0]["name"]), (&json!("webhook"), &json!("backend")));
+    assert_eq!(manifest["features"], json!([]));
+}

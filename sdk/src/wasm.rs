@@ -1,0 +1,14 @@
+//! The guest's side of the contract.
+//!
+//! In: calls and imports of the component. Out: calls of the author's [`Provider`](crate::Provider). Invariant: generated types do
+//! not leave this module; one incarnation has one provider and one host.
+
+pub mod bindings;
+mod convert;
+mod export_pods;
+mod export_sessions;
+mod exports;
+mod imports;
+
+pub use exports::Exported;
+pub(crate) use imports::Backend;

@@ -1,0 +1,193 @@
+//! The component's export `sessions`.
+//!
+//! In: calls and streams of the host. Out: calls of the author's provider, whose streams are pumped into the host's. Invariant: the
+//! outcome is told after the last byte; when the user leaves, the provider's stream is dropped.
+
+use futures::future::join;
+use futures::stream::{self, Stream, StreamExt};
+use wit_bindgen::{FutureReader, FutureWriter, StreamReader, StreamResult, StreamWriter};
+
+use super::bindings::exports::pluglet::provider::sessions::{self as wit, LogItem, LogSource, TerminalSize};
+use super::bindings::pluglet::provider::types::{Error, PodRef};
+use super::bindings::{wit_future, wit_stream};
+use super::exports::Exported;
+use crate::sessions::{self, ByteStream, Session, SessionInput};
+use crate::{Host, Provider};
+
+/// How many log items go into one write of the stream, if there are as many.
+const ITEMS_AT_ONCE: usize = 128;
+/// How many bytes are read at once.
+const CHUNK: usize = 32 << 10;
+
+type Outcome<T> = FutureReader<Result<T, Error>>;
+
+impl<P: Provider> wit::Guest for Exported<P> {
+    async fn logs(pod: PodRef, options: wit::LogOptions) -> Result<(StreamReader<LogItem>, Outcome<()>), Error> {
+        let (provider, host) = Self::current()?;
+        let log = provider.logs(pod.into(), options.into()).await?;
+        let (mut writer, reader) = wit_stream::new::<LogItem>();
+        let (outcome, ended) = wit_future::new::<Result<(), Error>>(lost);
+        host.spawn(async move {
+            let mut chunks = log.into_inner().ready_chunks(ITEMS_AT_ONCE);
+            let mut result = Ok(());
+            while let Some(chunk) = chunks.next().await {
+                let (items, failure) = split_at_error(chunk);
+                let items = items.into_iter().map(LogItem::from).collect();
+                let user_left = !writer.write_all(items).await.is_empty();
+                if let Some(error) = failure {
+                    result = Err(error);
+                }
+                if user_left || result.is_err() {
+                    break;
+                }
+            }
+            drop((chunks, writer));
+            tell(outcome, result).await;
+        });
+        Ok((reader, ended))
+    }
+
+    async fn exec(
+        pod: PodRef,
+        request: wit::ExecRequest,
+        stdin: StreamReader<u8>,
+        resize: StreamReader<TerminalSize>,
+    ) -> Result<wit::Session, Error> {
+        let (provider, host) = Self::current()?;
+        let request =
+            sessions::ExecRequest { container: request.container, command: request.command, tty: request.tty };
+        Ok(pump_session(&host, provider.exec(pod.into(), request, input(stdin, resize)).await?))
+    }
+
+    async fn attach(
+        pod: PodRef,
+        container: String,
+        stdin: StreamReader<u8>,
+        resize: StreamReader<TerminalSize>,
+    ) -> Result<wit::Session, Error> {
+        let (provider, host) = Self::current()?;
+        Ok(pump_session(&host, provider.attach(pod.into(), container, input(stdin, resize)).await?))
+    }
+
+    async fn port_forward(
+        pod: PodRef,
+        port: u16,
+        input: StreamReader<u8>,
+    ) -> Result<(StreamReader<u8>, Outcome<()>), Error> {
+        let (provider, host) = Self::current()?;
+        let mut tunnel = provider.port_forward(pod.into(), port, byte_stream(input)).await?;
+        let (mut writer, reader) = wit_stream::new::<u8>();
+        let (outcome, ended) = wit_future::new::<Result<(), Error>>(lost);
+        host.spawn(async move {
+            let mut result = Ok(());
+            while let Some(item) = tunnel.next().await {
+                let user_left = match item {
+                    Ok(bytes) => !writer.write_all(bytes).await.is_empty(),
+                    Err(error) => {
+                        result = Err(error);
+                        break;
+                    }
+                };
+                if user_left {
+                    break;
+                }
+            }
+            drop((tunnel, writer));
+            tell(outcome, result).await;
+        });
+        Ok((reader, ended))
+    }
+}
+
+/// The outcome where the provider never told one.
+fn lost<T>() -> Result<T, Error> {
+    Err(Error::Internal("the session ended without an outcome".to_owned()))
+}
+
+async fn tell<T>(outcome: FutureWriter<Result<T, Error>>, result: crate::Result<T>) {
+    // A host that no longer reads does not need to know.
+    let _ = outcome.write(result.map_err(Error::from)).await;
+}
+
+/// The items before the first error, and that error.
+fn split_at_error<T>(chunk: Vec<crate::Result<T>>) -> (Vec<T>, Option<crate::Error>) {
+    let mut items = Vec::with_capacity(chunk.len());
+    for item in chunk {
+        match item {
+            Ok(item) => items.push(item),
+            Err(error) => return (items, Some(error)),
+        }
+    }
+    (items, None)
+}
+
+fn pump_session(host: &Host, session: Session) -> wit::Session {
+    let (stdout, stdout_reader) = wit_stream::new::<u8>();
+    let (stderr, stderr_reader) = wit_stream::new::<u8>();
+    let (outcome, ended) = wit_future::new::<Result<i32, Error>>(lost);
+    host.spawn(async move {
+        let output = join(pump(session.stdout, stdout), pump(session.stderr, stderr));
+        let (code, _) = join(session.exit, output).await;
+        tell(outcome, code).await;
+    });
+    (stdout_reader, stderr_reader, ended)
+}
+
+async fn pump(mut from: ByteStream, mut to: StreamWriter<u8>) {
+    while let Some(bytes) = from.next().await {
+        if !to.write_all(bytes).await.is_empty() {
+            return;
+        }
+    }
+}
+
+fn input(stdin: StreamReader<u8>, resize: StreamReader<TerminalSize>) -> SessionInput {
+    let resize = items(resize, 1).map(|size| sessions::TerminalSize { width: size.width, height: size.height });
+    SessionInput { stdin: byte_stream(stdin), resize: resize.boxed_local() }
+}
+
+fn byte_stream(reader: StreamReader<u8>) -> ByteStream {
+    chunks(reader, CHUNK).boxed_local()
+}
+
+fn items<T: 'static>(reader: StreamReader<T>, most: usize) -> impl Stream<Item = T> {
+    chunks(reader, most).flat_map(stream::iter)
+}
+
+/// What the host writes, in pieces of at most `most` items.
+fn chunks<T: 'static>(reader: StreamReader<T>, most: usize) -> impl Stream<Item = Vec<T>> {
+    stream::unfold(Some(reader), move |reader| async move {
+        let mut reader = reader?;
+        let (result, chunk) = reader.read(Vec::with_capacity(most)).await;
+        let open = matches!(result, StreamResult::Complete(_));
+        (open || !chunk.is_empty()).then_some((chunk, open.then_some(reader)))
+    })
+}
+
+impl From<wit::LogOptions> for sessions::LogOptions {
+    fn from(options: wit::LogOptions) -> Self {
+        Self {
+            container: options.container,
+            previous: options.previous,
+            follow: options.follow,
+            tail_lines: options.tail_lines,
+            since_unix_ns: options.since_unix_ns,
+        }
+    }
+}
+
+impl From<sessions::LogItem> for LogItem {
+    fn from(item: sessions::LogItem) -> Self {
+        match item {
+            sessions::LogItem::CaughtUp => Self::CaughtUp,
+            sessions::LogItem::Line(line) => Self::Line(wit::LogLine {
+                time_unix_ns: line.time_unix_ns,
+                source: match line.source {
+                    sessions::LogSource::Stdout => LogSource::Stdout,
+                    sessions::LogSource::Stderr => LogSource::Stderr,
+                },
+                bytes: line.bytes,
+            }),
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! `bench`: a burst of pods through the real control plane, pluglet beside a bare API client in the same run.
+//!
+//! In: how many pods, how many rounds, perhaps a peer. Out: a table on stdout and everything measured in a JSON file.
+//!
+//! Method. Every subject gets the same load in every round: for each pod, 16 at a time, create it (for a scheduler that
+//! does not exist, so that nobody else acts on it) and bind it to the subject's node; when all are Running, delete each
+//! with a grace of 30 s. One watch on the node tells when a pod is Running and when it is gone. Subjects alternate
+//! (ABAB), each round starts a new process and a new node, and the table shows medians over rounds.
+//!
+//! The bare client is the limit: it makes the writes that any node has to make (Running, terminal status, final delete),
+//! at once, from this process, with a node's identity. Nobody is throttled by us, and nobody is exempt from the API
+//! server's priorities, except the load itself.
+//!
+//! Both this program and pluglet are built with optimisations, since they share the machine's cores.
+
+mod backend;
+mod bare;
+mod kwok;
+mod load;
+mod observer;
+mod report;
+mod requests;
+mod round;
+mod stats;
+mod usage;
+
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use clap::{Args, ValueEnum};
+use controlplane::{ControlPlane, Options, TestNamespace};
+use kube::Client;
+
+use crate::cargo::{self, Workspace};
+use crate::{failure, interrupt, plugins};
+use backend::Subject;
+use report::Report;
+
+/// Arguments of `bench`.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// Pods in a burst
+    #[arg(long, default_value_t = 500)]
+    pods: usize,
+    /// Rounds of each subject
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+    /// Requests that the load and the bare client have in flight
+    #[arg(long, default_value_t = 16)]
+    writers: usize,
+    /// Another virtual kubelet to run the same load on
+    #[arg(long)]
+    peer: Option<Peer>,
+    /// Only this subject; may be given several times
+    #[arg(long, value_name = "SUBJECT")]
+    only: Vec<Subject>,
+    /// Where everything measured goes; by default bench.json in cargo's target directory
+    #[arg(long)]
+    json: Option<PathBuf>,
+}
+
+/// Another virtual kubelet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Peer {
+    /// Kubernetes WithOut Kubelet, built from its Go module
+    Kwok,
+}
+
+/// What all rounds share.
+struct Bench<'a> {
+    plane: &'a ControlPlane,
+    client: Client,
+    namespace: String,
+    pods: usize,
+    writers: usize,
+    pluglet: PathBuf,
+    components: PathBuf,
+    kwok: Option<PathBuf>,
+    subjects: Vec<Subject>,
+}
+
+/// The command.
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let workspace = Workspace::load()?;
+    let subjects = subjects(arguments);
+    build(&workspace, subjects.contains(&Subject::Pluglet))?;
+    if cfg!(debug_assertions) {
+        let program = workspace.binary("xtask", "release");
+        let error = Command::new(&program).args(std::env::args_os().skip(1)).exec();
+        return Err(error).with_context(|| format!("cannot run {}", program.display()));
+    }
+    let components = plugins::build(&workspace, "component")?;
+    let kwok = subjects.contains(&Subject::Kwok).then(kwok::install).transpose()?;
+    let json = arguments.json.clone().unwrap_or_else(|| workspace.target.join("bench.json"));
+    interrupt::block_on(interrupt::unless_requested(Box::pin(async {
+        let plane = ControlPlane::start(Options::default()).await?;
+        let client = plane.client().await?;
+        let namespace = TestNamespace::create(&plane, &client, "bench").await?;
+        let bench = Bench {
+            plane: &plane,
+            client,
+            namespace: namespace.name().to_owned(),
+            pods: arguments.pods,
+            writers: arguments.writers,
+            pluglet: workspace.binary("pluglet", "release"),
+            components,
+            kwok,
+            subjects,
+        };
+        let report = match bench.rounds(arguments.rounds).await {
+            Ok(report) => report,
+            Err(error) => {
+                failure::dump(&workspace, &plane, "bench", &bench.logs());
+                return Err(error);
+            }
+        };
+        report.write(&json)?;
+        println!("\n{report}");
+        println!("everything measured: {}", json.display());
+        Ok(())
+    })))
+}
+
+/// Who takes turns, in this order.
+fn subjects(arguments: &Arguments) -> Vec<Subject> {
+    if !arguments.only.is_empty() {
+        return arguments.only.clone();
+    }
+    let mut subjects = vec![Subject::Bare, Subject::Pluglet];
+    subjects.extend(arguments.peer.map(|Peer::Kwok| Subject::Kwok));
+    subjects
+}
+
+/// Both in one call, so that cargo chooses the features of what they share once.
+fn build(workspace: &Workspace, with_pluglet: bool) -> Result<()> {
+    let mut packages = vec!["xtask"];
+    packages.extend(with_pluglet.then_some("pluglet"));
+    cargo::heading(&format!("build {} (profile release)", packages.join(" and ")));
+    let mut command = cargo::cargo();
+    command.args(["build", "--release"]);
+    for package in packages {
+        command.args(["--package", package]);
+    }
+    command.arg("--target-dir").arg(&workspace.target);
+    cargo::run(&mut command)
+}
+
+impl Bench<'_> {
+    async fn rounds(&self, rounds: usize) -> Result<Report> {
+        let version = self.client.apiserver_version().await?.git_version;
+        let mut report = Report::new(version, self.pods, self.writers);
+        for number in 1..=rounds {
+            for subject in &self.subjects {
+                cargo::heading(&format!("round {number} of {rounds}: {subject}, {} pods", self.pods));
+                let round = Box::pin(round::run(self, *subject, number))
+                    .await
+                    .with_context(|| format!("round {number} of {subject}"))?;
+                eprintln!("{round}");
+                report.add(round);
+            }
+        }
+        Ok(report)
+    }
+
+    /// Logs of the subjects so far.
+    fn logs(&self) -> Vec<PathBuf> {
+        let Ok(entries) = std::fs::read_dir(self.plane.dir().join("logs")) else { return vec![] };
+        let logs = entries.flatten().map(|entry| entry.path());
+        logs.filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("bench-"))).collect()
+    }
+}

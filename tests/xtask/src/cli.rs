@@ -1,0 +1,55 @@
+//! The command line, and which function serves each command.
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use crate::{bench, control_plane, demo, pin, plugins, test};
+
+/// Builds, demonstrates, tests and measures pluglet. Each command does all of its own set-up.
+#[derive(Debug, Parser)]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    after_help = "Examples:
+  cargo xtask demo                 a cluster with a pluglet node, until Ctrl-C
+  cargo xtask demo --exit          the same, checked, then taken down
+  cargo xtask test                 every rung
+  cargo xtask test --rung unit     only what needs neither components nor a cluster
+  cargo xtask test deployment      only tests whose name contains \"deployment\"
+  cargo xtask bench --pods 500     a burst of pods, beside a bare API client
+  cargo xtask control-plane        only the control plane, until Ctrl-C
+
+The Kubernetes binaries come from $KUBEBUILDER_ASSETS, the user's cache, a download or a Go build; see tests/README.md."
+)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Shows a node with a Deployment and a Job on a real control plane
+    Demo(demo::Arguments),
+    /// Runs the tests, rung by rung
+    Test(test::Arguments),
+    /// Measures a burst of pods against a bare API client
+    Bench(bench::Arguments),
+    /// Builds the components in plugins/
+    BuildPlugins(plugins::Arguments),
+    /// Runs a control plane until Ctrl-C
+    ControlPlane,
+    /// Records the checksums of an official Kubernetes release, for review
+    PinKubernetes(pin::Arguments),
+}
+
+/// Runs what the command line asks for.
+pub(crate) fn run(arguments: Arguments) -> Result<()> {
+    match arguments.command {
+        Command::Demo(arguments) => demo::run(&arguments),
+        Command::Test(arguments) => test::run(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
+        Command::BuildPlugins(arguments) => plugins::run(&arguments),
+        Command::ControlPlane => control_plane::run(),
+        Command::PinKubernetes(arguments) => pin::run(&arguments),
+    }
+}

@@ -1,0 +1,26 @@
+//! Keeping what explains a failure on a control plane, before it is taken down.
+
+use std::path::{Path, PathBuf};
+
+use controlplane::ControlPlane;
+
+use crate::cargo::Workspace;
+
+/// Dumps the cluster into `target/dumps/NAME-TIME`, with copies of `logs`, and says where. Never fails itself: there is
+/// a more important error to report.
+pub(crate) fn dump(workspace: &Workspace, plane: &ControlPlane, name: &str, logs: &[PathBuf]) {
+    let time = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
+    let dir = workspace.target.join("dumps").join(format!("{name}-{time}"));
+    match plane.dump(&dir) {
+        Ok(()) => eprintln!("what may explain it is in {}", dir.display()),
+        Err(error) => eprintln!("cannot write a dump to {}: {error:#}", dir.display()),
+    }
+    for log in logs {
+        let copy = log.file_name().map(Path::new).map(|file| dir.join(file));
+        if let Some(copy) = copy
+            && let Err(error) = std::fs::copy(log, &copy)
+        {
+            eprintln!("cannot copy {}: {error}", log.display());
+        }
+    }
+}
