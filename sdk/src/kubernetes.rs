@@ -5,12 +5,14 @@
 
 mod make;
 mod pod;
+mod quantity;
 mod status;
 mod time;
 
 pub use pod::{
     Container, ContainerPort, EnvVar, ObjectMeta, Pod, PodSpec, Resources, RestartPolicy, SecurityContext, VolumeMount,
 };
+pub use quantity::Quantity;
 pub use status::{
     ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting, ContainerStatus, Phase,
     PodIp, PodStatus,

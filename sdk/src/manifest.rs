@@ -109,13 +109,19 @@ impl<const N: usize> Out<N> {
 ///
 /// Off wasm it makes `PLUGLET_MANIFEST` and nothing else, so that the crate's own tests build.
 ///
-/// ```ignore
+/// ```
+/// struct Acme; // implements `Provider`; off wasm the macro does not look at it
+///
 /// pluglet_sdk::export!(Acme, {
 ///     name: "acme",
 ///     description: "Runs pods on Acme.",
 ///     features: [Watch, Logs],
 ///     endpoints: [{ name: "api", why: "the Acme API" }],
 /// });
+///
+/// # fn main() {
+/// assert!(PLUGLET_MANIFEST.starts_with(br#"{"name":"acme","#));
+/// # }
 /// ```
 #[macro_export]
 macro_rules! export {

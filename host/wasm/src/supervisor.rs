@@ -19,7 +19,7 @@ use pluglet_model::provider::ProviderEvent;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::sleep;
-use tracing::{info, warn};
+use tracing::{debug, warn};
 
 use crate::adapt;
 use crate::bindings::ProviderPre;
@@ -144,7 +144,7 @@ impl Supervisor {
                     Ok(()) => "its queue was closed".to_owned(),
                 };
                 if let Err(crash) = &ended {
-                    info!(provider = self.name(), error = ?crash.error, "the incarnation crashed");
+                    debug!(provider = self.name(), error = ?crash.error, "the incarnation crashed");
                 }
                 let suspects = incarnation.vitals.in_flight();
                 self.bury(incarnation, &why, suspects, None)

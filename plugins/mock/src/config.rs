@@ -5,15 +5,16 @@
 use std::collections::BTreeMap;
 
 use pluglet_sdk::NodeFacts;
+use pluglet_sdk::kubernetes::Quantity;
 use serde::Deserialize;
 
 /// What the node looks like.
 #[derive(Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Config {
-    cpu: String,
-    memory: String,
-    pods: String,
+    cpu: Quantity,
+    memory: Quantity,
+    pods: Quantity,
     labels: BTreeMap<String, String>,
     architecture: String,
 }
@@ -21,9 +22,9 @@ pub(crate) struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            cpu: "1000".to_owned(),
-            memory: "4Ti".to_owned(),
-            pods: "10000".to_owned(),
+            cpu: "1000".into(),
+            memory: "4Ti".into(),
+            pods: "10000".into(),
             labels: BTreeMap::new(),
             architecture: "amd64".to_owned(),
         }

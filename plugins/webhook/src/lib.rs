@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use pluglet_sdk::kubernetes::Quantity;
 use pluglet_sdk::{Error, Host, Info, Init, NodeFacts, PodRef, Provider, ResolvedPod, Response, Result, Status};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -19,9 +20,9 @@ pub struct Webhook {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Config {
-    cpu: Option<String>,
-    memory: Option<String>,
-    pods: Option<String>,
+    cpu: Option<Quantity>,
+    memory: Option<Quantity>,
+    pods: Option<Quantity>,
 }
 
 /// A pod in the service's list.
@@ -42,7 +43,7 @@ impl Provider for Webhook {
     }
 
     fn info(&self) -> Info {
-        let set = |node: NodeFacts, name: &str, quantity: &Option<String>| match quantity {
+        let set = |node: NodeFacts, name: &str, quantity: &Option<Quantity>| match quantity {
             Some(quantity) => node.resource(name, quantity),
             None => node,
         };

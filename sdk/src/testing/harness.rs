@@ -13,45 +13,7 @@ use super::{TestPod, World};
 use crate::kubernetes::PodStatus;
 use crate::{Error, Event, Host, Info, Init, PodRef, Provider, Result, Status, Volume};
 
-/// A provider that runs natively.
-///
-/// ```
-/// # use std::cell::RefCell;
-/// # use std::time::Duration;
-/// # use pluglet_sdk::kubernetes::{Pod, PodStatus, Time};
-/// # use pluglet_sdk::{Error, Feature, Host, Info, Init, PodRef, Provider, ResolvedPod, Result, Status};
-/// use pluglet_sdk::kubernetes::Phase;
-/// use pluglet_sdk::testing::{Harness, json, pod};
-/// # struct One(Host, RefCell<Option<(PodRef, Pod)>>);
-/// # impl One {
-/// #     fn now(&self) -> Time { Time::from_unix_ns(self.0.now_unix_ns()) }
-/// # }
-/// # impl Provider for One {
-/// #     async fn start(host: Host, _: Init) -> Result<Self> { Ok(Self(host, RefCell::default())) }
-/// #     fn info(&self) -> Info { Info::new([Feature::Watch]) }
-/// #     async fn create(&self, pod: PodRef, spec: ResolvedPod) -> Result<Status> {
-/// #         let status = PodStatus::running(&spec.pod()?, self.now());
-/// #         self.1.replace(Some((pod, spec.pod()?)));
-/// #         Ok(status.into())
-/// #     }
-/// #     async fn delete(&self, _: PodRef, _: Duration) -> Result<()> {
-/// #         let (pod, view) = self.1.take().ok_or(Error::NotFound)?;
-/// #         self.0.report(pod.clone(), PodStatus::terminated(&view, 0, "Completed", self.now(), self.now()));
-/// #         self.0.gone(pod);
-/// #         Ok(())
-/// #     }
-/// #     async fn list(&self) -> Result<Vec<(PodRef, Status)>> { Ok(Vec::new()) }
-/// # }
-///
-/// let harness = Harness::<One>::start("{}")?;
-/// let web = pod(json!({"metadata": {"name": "web"}}));
-/// assert_eq!(harness.create(&web)?.phase, Phase::Running);
-///
-/// harness.delete(&web, 30)?;
-/// let events = harness.events();
-/// assert_eq!(events.len(), 2, "its last status, and that it is gone");
-/// # Ok::<(), pluglet_sdk::Error>(())
-/// ```
+/// A provider that runs natively. The crate's first page has an example.
 pub struct Harness<P> {
     world: World,
     executor: Executor,

@@ -2,11 +2,7 @@
 //!
 //! In: the contract. Out: one module per interface and the macro that exports a component. Invariant: nobody edits them.
 
-#![expect(
-    missing_docs,
-    clippy::allow_attributes_without_reason,
-    reason = "generated from the contract, whose documentation is in wit/"
-)]
+#![expect(missing_docs, reason = "generated from the contract, whose documentation is in wit/")]
 
 wit_bindgen::generate!({
     path: "../wit",

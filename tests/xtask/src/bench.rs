@@ -3,9 +3,13 @@
 //! In: how many pods, how many rounds, perhaps a peer. Out: a table on stdout and everything measured in a JSON file.
 //!
 //! Method. Every subject gets the same load in every round: for each pod, 16 at a time, create it (for a scheduler that
-//! does not exist, so that nobody else acts on it) and bind it to the subject's node; when all are Running, delete each
-//! with a grace of 30 s. One watch on the node tells when a pod is Running and when it is gone. Subjects alternate
+//! does not exist, so that nobody else acts on it) and bind it to the subject's node. When all are Running, delete some
+//! one at a time, each when the one before is gone; then the rest, 16 requests at a time, without waiting for any. Every
+//! delete has a grace of 30 s. One watch on the node tells when a pod is Running and when it is gone. Subjects alternate
 //! (ABAB), each round starts a new process and a new node, and the table shows medians over rounds.
+//!
+//! In a burst the load sends faster than the API server can serve node and load together, so latencies are mostly those
+//! of a queue in front of it, the bare client's too. The deletions one at a time show what a subject adds by itself.
 //!
 //! The bare client is the limit: it makes the writes that any node has to make (Running, terminal status, final delete),
 //! at once, from this process, with a node's identity. Nobody is throttled by us, and nobody is exempt from the API
@@ -77,7 +81,7 @@ struct Bench<'a> {
     writers: usize,
     pluglet: PathBuf,
     components: PathBuf,
-    kwok: Option<PathBuf>,
+    kwok: Option<kwok::Kwok>,
     subjects: Vec<Subject>,
 }
 

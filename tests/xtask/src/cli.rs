@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use crate::{bench, control_plane, demo, pin, plugins, test};
+use crate::{bench, control_plane, demo, lint, pin, plugins, test};
 
 /// Builds, demonstrates, tests and measures pluglet. Each command does all of its own set-up.
 #[derive(Debug, Parser)]
@@ -36,6 +36,10 @@ enum Command {
     Bench(bench::Arguments),
     /// Builds the components in plugins/
     BuildPlugins(plugins::Arguments),
+    /// Runs clippy over everything, and over the plugins on their own target
+    Lint,
+    /// Checks dependencies: bans, licences, sources
+    Deny,
     /// Runs a control plane until Ctrl-C
     ControlPlane,
     /// Records the checksums of an official Kubernetes release, for review
@@ -49,6 +53,8 @@ pub(crate) fn run(arguments: Arguments) -> Result<()> {
         Command::Test(arguments) => test::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::BuildPlugins(arguments) => plugins::run(&arguments),
+        Command::Lint => lint::lint(),
+        Command::Deny => lint::deny(),
         Command::ControlPlane => control_plane::run(),
         Command::PinKubernetes(arguments) => pin::run(&arguments),
     }

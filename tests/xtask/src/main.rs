@@ -9,6 +9,7 @@ mod control_plane;
 mod demo;
 mod failure;
 mod interrupt;
+mod lint;
 mod node;
 mod pin;
 mod plugins;

@@ -52,7 +52,7 @@ pub(crate) fn build(workspace: &Workspace, profile: &str) -> Result<PathBuf> {
 }
 
 /// Fetches the toolchain of `rust-toolchain.toml` with its targets, if the standard library for [`TARGET`] is missing.
-fn ensure_target() -> Result<()> {
+pub(crate) fn ensure_target() -> Result<()> {
     if target_is_there()? {
         return Ok(());
     }

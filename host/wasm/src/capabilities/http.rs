@@ -9,6 +9,8 @@ use std::error::Error as _;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
 use wasmtime::component::{Accessor, StreamReader};
 
 use crate::bindings::pluglet::provider::http::{self, HttpError, Request, Response, StreamingResponse};
@@ -20,10 +22,20 @@ mod rules;
 
 pub use bind::BindError;
 
+/// Requests of one provider that are under way at once; others wait. A guest can begin as many as it likes in the background, and each
+/// may bring an answer of several MiB into the host's memory.
+const REQUESTS: usize = 128;
+
+/// Bytes of request bodies that one provider may have under way, waiting requests included. They are copied out of the guest before
+/// anything can be refused; a guest that begins requests with the same large body again and again would fill the host's memory.
+const BODY_BYTES: usize = 64 << 20;
+
 /// The granted endpoints of one provider.
 pub(crate) struct Endpoints {
     provider: String,
     bound: BTreeMap<String, Bound>,
+    requests: Semaphore,
+    bodies: Semaphore,
 }
 
 /// An endpoint with its connections.
@@ -44,7 +56,8 @@ impl Endpoints {
             .iter()
             .map(|(name, grant)| Ok((name.clone(), bind::bind(name, grant)?)))
             .collect::<Result<_, BindError>>()?;
-        Ok(Self { provider: provider.to_owned(), bound })
+        let (requests, bodies) = (Semaphore::new(REQUESTS), Semaphore::new(BODY_BYTES));
+        Ok(Self { provider: provider.to_owned(), bound, requests, bodies })
     }
 
     async fn fetch(&self, request: Request, body: Vec<u8>, max_bytes: u32) -> Result<Response, HttpError> {
@@ -52,17 +65,29 @@ impl Endpoints {
         let url = rules::url(&bound.base, &request.path_and_query)?;
         let method = rules::method(&request.method)?;
         let headers = rules::headers(&request.headers)?;
-        let asked = request.timeout_ms.map_or(bound.timeout, |ms| Duration::from_millis(ms.into()));
+        let limit = request.timeout_ms.map_or(bound.timeout, |ms| Duration::from_millis(ms.into()).min(bound.timeout));
         let cap = bound.max_response_bytes.min(usize::try_from(max_bytes).unwrap_or(usize::MAX));
-        // The timeout covers everything: name, connection, request, and the answer to its last byte.
-        let mut request = bound.client.request(method, url).headers(headers).timeout(asked.min(bound.timeout));
+        let bytes = u32::try_from(body.len()).map_err(|_| HttpError::TooLarge)?;
+        let _body_place = self.bodies.try_acquire_many(bytes).map_err(|_| {
+            HttpError::Other(format!(
+                "this provider has more than {} MiB of request bodies under way",
+                BODY_BYTES >> 20
+            ))
+        })?;
+        let mut request = bound.client.request(method, url).headers(headers);
         if !body.is_empty() {
             request = request.body(body);
         }
-        let response = request.send().await.map_err(|error| classify(&error))?;
-        let status = response.status().as_u16();
-        let headers = rules::answered(response.headers());
-        Ok(Response { status, headers, body: read(response, cap).await? })
+        // The timeout covers everything: a place, name, connection, request, and the answer to its last byte.
+        let exchange = async {
+            let _place =
+                self.requests.acquire().await.map_err(|_| HttpError::Other("the host is shutting down".to_owned()))?;
+            let response = request.send().await.map_err(|error| classify(&error))?;
+            let status = response.status().as_u16();
+            let headers = rules::answered(response.headers());
+            Ok(Response { status, headers, body: read(response, cap).await? })
+        };
+        timeout(limit, exchange).await.unwrap_or(Err(HttpError::Timeout))
     }
 
     fn find(&self, name: &str) -> Result<&Bound, HttpError> {
@@ -74,8 +99,8 @@ impl Endpoints {
 pub(crate) fn ungranted(provider: &str, endpoint: &str) -> String {
     let endpoint = crate::capabilities::log::clean(endpoint, 64);
     format!(
-        "the endpoint \"{endpoint}\" is not granted to the provider \"{provider}\"; to grant it:\n\
-         endpoints:\n  {endpoint}:\n    url: https://…"
+        "the endpoint \"{endpoint}\" is not granted to the provider \"{provider}\"; \
+         this would grant it: endpoints: {{ {endpoint}: {{ url: \"https://…\" }} }}"
     )
 }
 

@@ -16,25 +16,29 @@ const MAX_BYTES: usize = 1 << 10;
 
 /// A crash. `panic` is what the guest last said on stderr about a panic.
 pub(super) fn crash(crash: &Crash, panic: Option<String>) -> String {
-    let what = if let Some(bytes) = crash.memory_limit {
-        // The allocation that failed made the program abort, so its trap says nothing more.
-        return format!("memory limit of {} MiB reached", bytes >> 20);
-    } else if let Some(trap) = crash.error.downcast_ref::<Trap>() {
-        match trap {
-            // The instruction that a Rust program ends with when it aborts.
-            Trap::UnreachableCodeReached => "wasm trap: unreachable executed".to_owned(),
-            trap => trap.to_string(),
-        }
-    } else if let Some(exit) = crash.error.downcast_ref::<I32Exit>() {
-        format!("the component called exit({})", exit.0)
-    } else {
-        crash.error.root_cause().to_string()
+    let what = match (crash.memory_limit, &panic) {
+        // Without a panic's text: an allocation failed, and the program aborted without a word.
+        (Some(bytes), None) => return format!("memory limit of {} MiB reached", bytes >> 20),
+        _ => trap(&crash.error),
     };
     let text = match panic {
         Some(panic) => format!("{what} ({panic})"),
         None => what,
     };
     clean(&text, MAX_BYTES)
+}
+
+/// What the engine calls it.
+fn trap(error: &wasmtime::Error) -> String {
+    if let Some(exit) = error.downcast_ref::<I32Exit>() {
+        return format!("the component called exit({})", exit.0);
+    }
+    match error.downcast_ref::<Trap>() {
+        // The instruction that a Rust program ends with when it aborts.
+        Some(Trap::UnreachableCodeReached) => "wasm trap: unreachable executed".to_owned(),
+        Some(trap) => trap.to_string(),
+        None => error.root_cause().to_string(),
+    }
 }
 
 /// It computed for too long.
@@ -68,6 +72,15 @@ mod tests {
             crash(&crashed(Trap::UnreachableCodeReached, Some(256 << 20)), None),
             "memory limit of 256 MiB reached"
         );
+    }
+
+    #[test]
+    fn a_panic_after_a_refused_allocation_is_still_a_panic() {
+        let text = crash(
+            &crashed(Trap::UnreachableCodeReached, Some(256 << 20)),
+            Some("panicked at a.rs:1:1: other".to_owned()),
+        );
+        assert_eq!(text, "wasm trap: unreachable executed (panicked at a.rs:1:1: other)");
     }
 
     #[test]

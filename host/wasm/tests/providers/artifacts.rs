@@ -8,7 +8,8 @@ use crate::support::{chain, options, start, try_start};
 
 /// The only entry of the cache in that state directory.
 fn entry(state: &std::path::Path) -> PathBuf {
-    let mut entries: Vec<_> = std::fs::read_dir(state.join("cwasm")).unwrap().map(|file| file.unwrap().path()).collect();
+    let mut entries: Vec<_> =
+        std::fs::read_dir(state.join("cwasm")).unwrap().map(|file| file.unwrap().path()).collect();
     assert_eq!(entries.len(), 1, "{entries:?}");
     entries.remove(0)
 }

@@ -16,8 +16,10 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The component of that name.
 pub(crate) fn component(name: &str) -> PathBuf {
-    let directory = std::env::var_os("PLUGLET_COMPONENTS")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/wasm32-wasip2/component"), PathBuf::from);
+    let directory = std::env::var_os("PLUGLET_COMPONENTS").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/wasm32-wasip2/component"),
+        PathBuf::from,
+    );
     let path = directory.join(format!("{name}.wasm"));
     assert!(path.is_file(), "{} is missing: run `cargo xtask build-plugins`", path.display());
     path
@@ -126,7 +128,9 @@ impl Running {
     }
 
     pub(crate) async fn logs(&self, uid: &str, follow: bool) -> Result<LogStream, Error> {
-        self.provider.logs(&key(uid), LogRequest { container: "main".to_owned(), follow, ..LogRequest::default() }).await
+        self.provider
+            .logs(&key(uid), LogRequest { container: "main".to_owned(), follow, ..LogRequest::default() })
+            .await
     }
 
     pub(crate) async fn stop(self) {
@@ -141,8 +145,10 @@ pub(crate) fn key(uid: &str) -> PodKey {
 
 /// A pod with one container and these annotations of the mock.
 pub(crate) fn plan(uid: &str, script: &[(&str, &str)]) -> PodPlan {
-    let annotations = script.iter().map(|(name, value)| (format!("mock.pluglet.dev/{name}"), (*value).to_owned())).collect();
-    let container = Container { name: "main".to_owned(), image: Some("example.com/app:1".to_owned()), ..Container::default() };
+    let annotations =
+        script.iter().map(|(name, value)| (format!("mock.pluglet.dev/{name}"), (*value).to_owned())).collect();
+    let container =
+        Container { name: "main".to_owned(), image: Some("example.com/app:1".to_owned()), ..Container::default() };
     let pod = Pod {
         metadata: ObjectMeta {
             uid: Some(uid.to_owned()),
@@ -160,7 +166,8 @@ pub(crate) fn plan(uid: &str, script: &[(&str, &str)]) -> PodPlan {
 
 /// The UIDs of a list, sorted.
 pub(crate) async fn listed(provider: &WasmProvider) -> Vec<String> {
-    let mut uids: Vec<String> = provider.list().await.unwrap().into_iter().map(|(key, _)| key.uid.to_string()).collect();
+    let mut uids: Vec<String> =
+        provider.list().await.unwrap().into_iter().map(|(key, _)| key.uid.to_string()).collect();
     uids.sort();
     uids
 }

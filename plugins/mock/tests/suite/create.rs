@@ -8,7 +8,7 @@ use super::{scripted, seconds, shown, start};
 
 #[test]
 fn the_node_is_as_large_as_the_configuration_says() {
-    let harness = Harness::<Mock>::start(r#"{"cpu": "8", "labels": {"zone": "a"}, "architecture": "arm64"}"#).unwrap();
+    let harness = Harness::<Mock>::start(r#"{"cpu": 8, "labels": {"zone": "a"}, "architecture": "arm64"}"#).unwrap();
     let node = &harness.info().node;
     assert_eq!((node.capacity["cpu"].as_str(), node.capacity["pods"].as_str()), ("8", "10000"));
     assert_eq!((node.labels["zone"].as_str(), node.architecture.as_str()), ("a", "arm64"));

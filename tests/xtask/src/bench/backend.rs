@@ -57,8 +57,8 @@ impl Backend {
                 Ok(Self::Pluglet(node))
             }
             Subject::Kwok => {
-                let program = bench.kwok.as_deref().context("KWOK was not built")?;
-                Ok(Self::Kwok(kwok::start(bench, program, name).await?))
+                let kwok = bench.kwok.as_ref().context("KWOK was not built")?;
+                Ok(Self::Kwok(kwok::start(bench, kwok, name).await?))
             }
         }
     }

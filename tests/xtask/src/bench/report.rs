@@ -1,5 +1,7 @@
 //! What the bench found: medians in a table, with the aims beside them, and everything in JSON.
 
+mod lines;
+
 use std::fmt;
 use std::fs;
 use std::path::Path;
@@ -12,12 +14,7 @@ use serde::Serialize;
 use super::backend::Subject;
 use super::round::Round;
 use super::stats;
-
-/// Of the bare client's rate.
-const AIM_RATE: f64 = 0.80;
-const AIM_CALLS: f64 = 3.2;
-const AIM_DELETE_MS: f64 = 100.0;
-const AIM_CPU_MS: f64 = 1.5;
+use lines::{LINES, Line};
 
 /// All rounds, and where they ran.
 #[derive(Debug, Serialize)]
@@ -35,20 +32,6 @@ struct Machine {
     processor: String,
     memory_mb: u64,
     load_average_before: f64,
-}
-
-/// One line of the table.
-struct Line {
-    title: &'static str,
-    digits: usize,
-    value: fn(&Round) -> Option<f64>,
-    aim: Option<Aim>,
-}
-
-/// What pluglet's figure should be, given the bare client's.
-struct Aim {
-    text: String,
-    met: fn(pluglet: f64, bare: f64) -> bool,
 }
 
 impl Report {
@@ -85,14 +68,10 @@ impl Report {
         let bare = self.median(Subject::Bare, line.value);
         let pluglet = self.median(Subject::Pluglet, line.value);
         cells.push(show(bare.zip(pluglet).map(|(bare, pluglet)| pluglet / bare), 2));
-        let (aim, verdict) = match &line.aim {
-            Some(aim) => {
-                let met = pluglet.is_some_and(|pluglet| (aim.met)(pluglet, bare.unwrap_or(f64::NAN)));
-                (aim.text.clone(), if met { "met" } else { "MISSED" })
-            }
-            None => (String::new(), ""),
-        };
-        cells.extend([aim, verdict.to_owned()]);
+        cells.push(line.aim.map(|aim| aim.to_string()).unwrap_or_default());
+        cells.push(
+            line.aim.zip(pluglet).map(|(aim, pluglet)| aim.verdict(pluglet, bare)).unwrap_or_default().to_owned(),
+        );
         cells
     }
 
@@ -122,7 +101,7 @@ impl fmt::Display for Report {
         header.extend(["pluglet/bare", "aim", ""].map(str::to_owned));
         let columns = header.len();
         table.set_header(header);
-        for line in lines() {
+        for line in LINES {
             table.add_row(self.row(&line));
         }
         for column in 1..columns {
@@ -138,54 +117,6 @@ impl fmt::Display for Report {
         }
         Ok(())
     }
-}
-
-fn lines() -> [Line; 11] {
-    let line = |title, digits, value| Line { title, digits, value, aim: None };
-    let aimed = |title, digits, value, text: String, met| Line { title, digits, value, aim: Some(Aim { text, met }) };
-    [
-        aimed(
-            "pods/s to Running",
-            0,
-            |round| Some(round.running_per_s),
-            format!(">= {AIM_RATE:.2} of bare"),
-            |us, bare| us >= AIM_RATE * bare,
-        ),
-        line("create to Running p50, ms", 0, |round| Some(round.start_p50_ms)),
-        line("create to Running p99, ms", 0, |round| Some(round.start_p99_ms)),
-        line("pods/s gone", 0, |round| Some(round.gone_per_s)),
-        aimed(
-            "delete to gone p50, ms",
-            0,
-            |round| Some(round.delete_p50_ms),
-            format!("<= {AIM_DELETE_MS:.0}"),
-            |us, _| us <= AIM_DELETE_MS,
-        ),
-        line("delete to gone p99, ms", 0, |round| Some(round.delete_p99_ms)),
-        aimed(
-            "API calls per pod life",
-            2,
-            |round| Some(round.calls_per_pod),
-            format!("<= {AIM_CALLS}"),
-            |us, _| us <= AIM_CALLS,
-        ),
-        aimed(
-            "API calls answered 4xx",
-            0,
-            |round| u32::try_from(round.calls_4xx).ok().map(f64::from),
-            "0".to_owned(),
-            |us, _| us == 0.0,
-        ),
-        aimed(
-            "CPU per pod life, ms",
-            2,
-            |round| round.cpu_ms_per_pod,
-            format!("<= {AIM_CPU_MS}"),
-            |us, _| us <= AIM_CPU_MS,
-        ),
-        line("RSS idle, MB", 0, |round| round.rss_idle_mb),
-        line("RSS at peak, MB", 0, |round| round.rss_peak_mb),
-    ]
 }
 
 fn show(value: Option<f64>, digits: usize) -> String {

@@ -23,6 +23,9 @@ const QUIET: Duration = Duration::from_secs(1);
 /// For all pods to become Running, or to be gone: far beyond what a node that works takes.
 const DEADLINE: Duration = Duration::from_secs(300);
 
+/// Pods that are deleted one at a time, if there are enough.
+const LONE: usize = 20;
+
 /// Everything measured in one round.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Round {
@@ -33,9 +36,11 @@ pub(super) struct Round {
     /// From create sent to Running seen.
     pub(super) start_p50_ms: f64,
     pub(super) start_p99_ms: f64,
-    /// Pods per second, from the first delete to the last gone.
+    /// Pods per second, from the burst's first delete to the last gone.
     pub(super) gone_per_s: f64,
-    /// From delete sent to gone seen.
+    /// From delete sent to gone seen, one at a time.
+    pub(super) lone_delete_p50_ms: f64,
+    /// From delete sent to gone seen, in the burst.
     pub(super) delete_p50_ms: f64,
     pub(super) delete_p99_ms: f64,
     /// Requests of the subject for each pod of the round: all but leases, node and watches.
@@ -57,12 +62,13 @@ impl fmt::Display for Round {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{}: {:.0} pods/s to Running (p50 {:.0} ms), {:.0} gone/s (p50 {:.0} ms), {:.2} calls per pod",
+            "{}: {:.0} pods/s to Running (p50 {:.0} ms), {:.0} gone/s (p50 {:.0} ms, alone {:.0} ms), {:.2} calls per pod",
             self.subject,
             self.running_per_s,
             self.start_p50_ms,
             self.gone_per_s,
             self.delete_p50_ms,
+            self.lone_delete_p50_ms,
             self.calls_per_pod
         )
     }
@@ -71,6 +77,7 @@ impl fmt::Display for Round {
 /// What the load and the watch tell about one round.
 struct Timeline {
     made: Vec<Made>,
+    deleted_alone: HashMap<String, Instant>,
     deleted: HashMap<String, Instant>,
     seen: Seen,
 }
@@ -117,15 +124,22 @@ async fn drive(bench: &Bench<'_>, load: &Load<'_>) -> Result<Timeline> {
     let names = (0..bench.pods).map(|number| format!("{}-{number}", load.node)).collect();
     let made = load.create(names).await?;
     observer.running(bench.pods, DEADLINE).await?;
-    let deleted = load.delete(&made).await?;
+    let (alone, burst) = made.split_at(LONE.min(bench.pods / 5));
+    let mut deleted_alone = HashMap::new();
+    for pod in alone {
+        deleted_alone.extend(load.delete(std::slice::from_ref(pod)).await?);
+        observer.gone(deleted_alone.len(), DEADLINE).await?;
+    }
+    let deleted = load.delete(burst).await?;
     observer.gone(bench.pods, DEADLINE).await?;
-    Ok(Timeline { made, deleted, seen: observer.seen() })
+    Ok(Timeline { deleted_alone, deleted, seen: observer.seen(), made })
 }
 
 impl Timeline {
     fn figures(&self, subject: Subject, number: usize) -> Result<Round> {
         let created: HashMap<String, Instant> = self.made.iter().map(|pod| (pod.name.clone(), pod.sent)).collect();
         let starts = latencies(&created, &self.seen.running)?;
+        let lone_deletes = latencies(&self.deleted_alone, &self.seen.gone)?;
         let deletes = latencies(&self.deleted, &self.seen.gone)?;
         Ok(Round {
             subject,
@@ -134,6 +148,7 @@ impl Timeline {
             start_p50_ms: stats::percentile(&starts, 50),
             start_p99_ms: stats::percentile(&starts, 99),
             gone_per_s: rate(&self.deleted, &self.seen.gone)?,
+            lone_delete_p50_ms: stats::percentile(&lone_deletes, 50),
             delete_p50_ms: stats::percentile(&deletes, 50),
             delete_p99_ms: stats::percentile(&deletes, 99),
             calls_per_pod: f64::NAN,

@@ -1,0 +1,158 @@
+//! A pluglet process that a test can kill, stop and start again.
+//!
+//! In: a control plane, [`NodeOptions`]. Out: a [`Node`] that is Ready. Invariant: restarts keep the state directory and the port.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
+
+use anyhow::{Context, Result, bail};
+use controlplane::wait::{Answer, until};
+use controlplane::{ControlPlane, Process};
+use k8s_openapi::api::core::v1::Node as NodeObject;
+use kube::{Api, Client};
+use tempfile::TempDir;
+
+use crate::{SOON, binary, components};
+
+/// How a node is started.
+#[derive(Clone, Debug)]
+pub struct NodeOptions {
+    /// A provider's name.
+    pub provider: &'static str,
+    /// More flags.
+    pub flags: Vec<String>,
+    /// The text of `pluglet.yaml`.
+    pub config: &'static str,
+}
+
+impl Default for NodeOptions {
+    fn default() -> Self {
+        Self { provider: "mock", flags: vec![], config: "" }
+    }
+}
+
+/// A running pluglet.
+#[derive(Debug)]
+pub struct Node {
+    /// The name of the Node object.
+    pub name: String,
+    options: NodeOptions,
+    process: Process,
+    kubeconfig: PathBuf,
+    client_ca: PathBuf,
+    port: u16,
+    log: PathBuf,
+    starts: usize,
+    state: TempDir,
+}
+
+impl Node {
+    /// Starts a node and waits until it is Ready.
+    pub async fn start(plane: &ControlPlane, client: &Client, name: &str, options: NodeOptions) -> Result<Self> {
+        let node = Self::launch(plane, name, options)?;
+        node.ready(client).await?;
+        Ok(node)
+    }
+
+    /// Starts a node and does not wait.
+    pub fn launch(plane: &ControlPlane, name: &str, options: NodeOptions) -> Result<Self> {
+        let state = tempfile::Builder::new().prefix("pluglet-test-").tempdir()?;
+        fs::write(state.path().join("pluglet.yaml"), options.config)?;
+        let kubeconfig = plane.kubeconfig_node(name)?;
+        let client_ca = plane.client_ca_file();
+        let port = controlplane::ports::one()?;
+        let log = plane.dir().join("logs").join(format!("{name}.1.log"));
+        let command = command(name, &options, &kubeconfig, &client_ca, port, state.path())?;
+        let process = Process::spawn("pluglet", &command, &log)?;
+        Ok(Self { name: name.to_owned(), options, process, kubeconfig, client_ca, port, log, starts: 1, state })
+    }
+
+    /// Waits until the API server says that the node is Ready.
+    pub async fn ready(&self, client: &Client) -> Result<()> {
+        let nodes = Api::<NodeObject>::all(client.clone());
+        until(&format!("node {} to be Ready", self.name), SOON, async || {
+            let Some(node) = nodes.get_opt(&self.name).await? else { return Ok(Answer::NotYet("no node".into())) };
+            let conditions = node.status.and_then(|status| status.conditions).unwrap_or_default();
+            let ready = conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True");
+            Ok(if ready { Answer::Yes(()) } else { Answer::NotYet(format!("{conditions:?}")) })
+        })
+        .await
+        .with_context(|| self.process.log_tail(20))
+    }
+
+    /// kill -9.
+    pub fn kill(&mut self) -> Result<()> {
+        self.process.kill()
+    }
+
+    /// SIGTERM; answers how it ended.
+    pub fn terminate(&mut self) -> Result<ExitStatus> {
+        self.process.terminate(SOON)
+    }
+
+    /// Starts it again, with the same state, after [`Self::kill`] or [`Self::terminate`]. Its log is a new file.
+    pub fn restart(&mut self) -> Result<()> {
+        self.starts += 1;
+        self.log.set_file_name(format!("{}.{}.log", self.name, self.starts));
+        let command =
+            command(&self.name, &self.options, &self.kubeconfig, &self.client_ca, self.port, self.state.path())?;
+        self.process = Process::spawn("pluglet", &command, &self.log)?;
+        Ok(())
+    }
+
+    /// What the present process has logged.
+    pub fn log(&self) -> Result<String> {
+        fs::read_to_string(&self.log).with_context(|| self.log.display().to_string())
+    }
+
+    /// Waits until the present process has logged a line with all of `parts`; answers the line.
+    pub async fn logged(&self, parts: &[&str]) -> Result<String> {
+        until(&format!("{} to log {parts:?}", self.name), SOON, async || {
+            let log = self.log()?;
+            let line = log.lines().find(|line| parts.iter().all(|part| line.contains(part)));
+            Ok(line.map_or_else(|| Answer::NotYet(self.process.log_tail(5)), |line| Answer::Yes(line.to_owned())))
+        })
+        .await
+    }
+
+    /// The process id.
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Peak resident memory, bytes.
+    pub fn peak_memory(&self) -> Result<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid()))?;
+        let line = status.lines().find(|line| line.starts_with("VmHWM:")).context("no VmHWM")?;
+        let Some(kilobytes) = line.split_whitespace().nth(1) else { bail!("unexpected {line:?}") };
+        Ok(kilobytes.parse::<u64>()? * 1024)
+    }
+}
+
+fn command(
+    name: &str,
+    options: &NodeOptions,
+    kubeconfig: &Path,
+    client_ca: &Path,
+    port: u16,
+    state: &Path,
+) -> Result<Command> {
+    let mut command = Command::new(binary()?);
+    command
+        .args(["run", "--node-name", name, "--provider", options.provider, "--address", "127.0.0.1"])
+        .args(["--port", &port.to_string()])
+        .arg("--plugin-dir")
+        .arg(components()?)
+        .arg("--kubeconfig")
+        .arg(kubeconfig)
+        .arg("--client-ca-file")
+        .arg(client_ca)
+        .arg("--state-dir")
+        .arg(state)
+        .arg("--config")
+        .arg(state.join("pluglet.yaml"))
+        .args(&options.flags)
+        .env("RUST_LOG", "info,pluglet=debug,kube_client=off,kube_runtime=off");
+    Ok(command)
+}

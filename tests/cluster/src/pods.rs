@@ -1,0 +1,52 @@
+//! Manifests, and looking at pods.
+//!
+//! In: names, annotations of the mock provider. Out: objects. Invariant: a pod made here can only be scheduled to the test's own node.
+
+use k8s_openapi::api::core::v1::Pod;
+use serde_json::{Value, json};
+
+/// A pod template for `node`, for Deployments and the like.
+#[must_use]
+pub fn template(node: &str, app: &str, annotations: &Value, restart_policy: &str) -> Value {
+    json!({
+        "metadata": { "labels": { "app": app }, "annotations": annotations },
+        "spec": {
+            "restartPolicy": restart_policy,
+            "nodeSelector": { "kubernetes.io/hostname": node },
+            "tolerations": [{ "key": "virtual-kubelet.io/provider", "operator": "Exists" }],
+            "containers": [{ "name": "main", "image": "example.com/main:1" }],
+        },
+    })
+}
+
+/// A bare pod.
+#[must_use]
+pub fn pod(node: &str, name: &str, annotations: &Value, restart_policy: &str) -> Value {
+    let mut pod = template(node, name, annotations, restart_policy);
+    if let Some(metadata) = pod.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.insert("name".to_owned(), json!(name));
+    }
+    if let Some(object) = pod.as_object_mut() {
+        object.insert("apiVersion".to_owned(), json!("v1"));
+        object.insert("kind".to_owned(), json!("Pod"));
+    }
+    pod
+}
+
+/// `status.phase`.
+#[must_use]
+pub fn phase(pod: &Pod) -> &str {
+    pod.status.as_ref().and_then(|status| status.phase.as_deref()).unwrap_or_default()
+}
+
+/// Running, and not being deleted.
+#[must_use]
+pub fn is_running(pod: &Pod) -> bool {
+    phase(pod) == "Running" && pod.metadata.deletion_timestamp.is_none()
+}
+
+/// `metadata.uid`.
+#[must_use]
+pub fn uid(pod: &Pod) -> &str {
+    pod.metadata.uid.as_deref().unwrap_or_default()
+}

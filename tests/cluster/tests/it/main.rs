@@ -1,0 +1,10 @@
+//! pluglet on a real control plane: real API server, scheduler, controllers and kubectl.
+
+mod cli;
+mod controllers;
+mod deletion;
+mod faults;
+mod logs;
+mod node;
+mod outage;
+mod restart;
