@@ -136,7 +136,8 @@ async fn own_address(server: &http::Uri) -> std::io::Result<IpAddr> {
 
 async fn client_ca(run: &Run, clients: &Clients) -> Result<Vec<Vec<u8>>, Error> {
     if let Some(file) = &run.client_ca_file {
-        let certificates = access::read_certificates(file).map_err(|source| Error::ClientCa { path: file.clone(), source })?;
+        let certificates =
+            access::read_certificates(file).map_err(|source| Error::ClientCa { path: file.clone(), source })?;
         if certificates.is_empty() {
             return Err(Error::NoClientCa(file.clone()));
         }

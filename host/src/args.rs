@@ -80,7 +80,8 @@ pub(crate) struct Run {
     /// [default: $XDG_STATE_HOME/pluglet, ~/.local/state/pluglet, or /var/lib/pluglet for root]
     #[arg(long, value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
-    /// Delete the Node object at exit. Kubernetes then deletes its pods too.
+    /// Delete the Node object at exit. Kubernetes then deletes its pods too. Needs the right to delete nodes, which a node's own
+    /// identity does not have.
     #[arg(long)]
     pub remove_node_on_exit: bool,
     /// How long calls under way may take to end after SIGTERM, such as 10s.
@@ -132,10 +133,12 @@ pub(crate) enum TaintFlag {
 impl Run {
     /// None: the flag was not given. Empty: `none`.
     pub(crate) fn chosen_taints(&self) -> Option<Vec<Taint>> {
-        let taints = || self.taints.iter().filter_map(|flag| match flag {
-            TaintFlag::None => None,
-            TaintFlag::Taint(taint) => Some(taint.clone()),
-        });
+        let taints = || {
+            self.taints.iter().filter_map(|flag| match flag {
+                TaintFlag::None => None,
+                TaintFlag::Taint(taint) => Some(taint.clone()),
+            })
+        };
         (!self.taints.is_empty()).then(|| taints().collect())
     }
 
@@ -185,7 +188,10 @@ mod tests {
     #[test]
     fn a_taint_reads_as_kubectl_writes_it() {
         let TaintFlag::Taint(taint) = parse_taint("example.com/a=b:NoExecute").unwrap() else { panic!() };
-        assert_eq!((taint.key.as_str(), taint.value.as_deref(), taint.effect.as_str()), ("example.com/a", Some("b"), "NoExecute"));
+        assert_eq!(
+            (taint.key.as_str(), taint.value.as_deref(), taint.effect.as_str()),
+            ("example.com/a", Some("b"), "NoExecute")
+        );
         assert_eq!(parse_taint("none"), Ok(TaintFlag::None));
         assert!(parse_taint("a=b:Sometimes").unwrap_err().contains("NoSchedule"));
         assert!(parse_taint("a=b").is_err());

@@ -46,7 +46,7 @@ pub(crate) enum Error {
     Parse {
         path: PathBuf,
         #[source]
-        source: serde_saphyr::Error,
+        source: Box<serde_saphyr::Error>,
     },
     #[error("{} has {} wrong value(s):\n  {}", path.display(), mistakes.len(), mistakes.join("\n  "))]
     Values { path: PathBuf, mistakes: Vec<String> },
@@ -83,9 +83,11 @@ struct LimitsFile {
 
 /// Reads the file; without one, everything has its default and no endpoint exists.
 pub(crate) fn load(path: Option<&Path>) -> Result<Config, Error> {
-    let Some(path) = path else { return translate(File::default()).map_err(|mistakes| values(Path::new(""), mistakes)) };
+    let Some(path) = path else {
+        return translate(File::default()).map_err(|mistakes| values(Path::new(""), mistakes));
+    };
     let text = std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
-    let file = parse(&text).map_err(|source| Error::Parse { path: path.to_owned(), source })?;
+    let file = parse(&text).map_err(|source| Error::Parse { path: path.to_owned(), source: Box::new(source) })?;
     translate(file).map_err(|mistakes| values(path, mistakes))
 }
 

@@ -127,7 +127,14 @@ pub(crate) fn list(directories: &[PathBuf]) -> Result<String, Error> {
         let file = path.display().to_string();
         match look_at(path) {
             Ok(found) => table.add_row(row(&found, file)),
-            Err(Error::Unusable { source, .. }) => table.add_row([String::new(), format!("unusable: {source}"), String::new(), String::new(), String::new(), file]),
+            Err(Error::Unusable { source, .. }) => table.add_row([
+                String::new(),
+                format!("unusable: {source}"),
+                String::new(),
+                String::new(),
+                String::new(),
+                file,
+            ]),
             Err(error) => return Err(error),
         };
     }

@@ -85,7 +85,10 @@ impl EventQueue {
     }
 
     /// Become the only reader: whoever read before is told to end.
-    #[cfg_attr(not(target_arch = "wasm32"), expect(dead_code, reason = "the harness takes events without waiting"))]
+    #[cfg_attr(
+        not(any(target_arch = "wasm32", test)),
+        expect(dead_code, reason = "the harness takes events without waiting")
+    )]
     pub(crate) fn open(&self) -> u64 {
         let mut state = self.0.borrow_mut();
         state.reader += 1;
@@ -99,7 +102,10 @@ impl EventQueue {
     }
 
     /// Wait for events and take at most `most` of them. None when another reader has taken over.
-    #[cfg_attr(not(target_arch = "wasm32"), expect(dead_code, reason = "the harness takes events without waiting"))]
+    #[cfg_attr(
+        not(any(target_arch = "wasm32", test)),
+        expect(dead_code, reason = "the harness takes events without waiting")
+    )]
     pub(crate) async fn next_batch(&self, reader: u64, most: usize) -> Option<Vec<Event>> {
         poll_fn(|context| {
             let batch = {
@@ -138,5 +144,35 @@ impl State {
             }
         }
         batch
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+
+    use super::*;
+
+    #[test]
+    fn a_reader_waits_for_events_and_takes_them_in_batches() {
+        let queue = EventQueue::default();
+        let reader = queue.open();
+        let mut waiting = Box::pin(queue.next_batch(reader, 2));
+        assert_eq!(waiting.as_mut().now_or_never(), None);
+        for _ in 0..3 {
+            queue.push(Event::Resync);
+        }
+        assert_eq!(waiting.now_or_never().flatten().map(|batch| batch.len()), Some(2));
+        assert_eq!(queue.next_batch(reader, 2).now_or_never().flatten().map(|batch| batch.len()), Some(1));
+    }
+
+    #[test]
+    fn a_new_reader_ends_the_one_before_it() {
+        let queue = EventQueue::default();
+        let first = queue.open();
+        let second = queue.open();
+        queue.push(Event::Resync);
+        assert_eq!(queue.next_batch(first, 1).now_or_never(), Some(None));
+        assert_eq!(queue.next_batch(second, 1).now_or_never(), Some(Some(vec![Event::Resync])));
     }
 }

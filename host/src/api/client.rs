@@ -55,7 +55,9 @@ pub(crate) enum Error {
         source: KubeconfigError,
     },
     /// No `--kubeconfig` and not in a pod.
-    #[error("no cluster to connect to: give --kubeconfig FILE (or set KUBECONFIG), or run inside a pod with a service account")]
+    #[error(
+        "no cluster to connect to: give --kubeconfig FILE (or set KUBECONFIG), or run inside a pod with a service account"
+    )]
     InCluster(#[source] kube::config::InClusterError),
     /// TLS or authentication settings do not work.
     #[error("cannot make a client for {server}")]

@@ -48,7 +48,8 @@ impl ClusterNode {
             .scan((None, false), |(listed, failing): &mut (Option<Node>, bool), event| {
                 let seen = match event {
                     Ok(event) => {
-                        *failing = false;
+                        // Init only announces that a list will be tried.
+                        *failing &= matches!(event, Event::Init);
                         observe(listed, event)
                     }
                     Err(error) => {
@@ -127,8 +128,8 @@ impl NodeStore for ClusterNode {
     }
 
     async fn delete(&self, uid: &str) -> Result<(), NodeError> {
-        let params = DeleteParams::default()
-            .preconditions(Preconditions { uid: Some(uid.to_owned()), resource_version: None });
+        let params =
+            DeleteParams::default().preconditions(Preconditions { uid: Some(uid.to_owned()), resource_version: None });
         within(self.nodes.delete(&self.name, &params)).await.map(|_| ()).map_err(node_error)
     }
 }

@@ -76,7 +76,10 @@ fn write_error(error: kube::Error) -> WriteError {
             400 | 422 => WriteError::Refused(status.message.clone()),
             _ => {
                 let seconds = status.details.as_ref().map(|details| details.retry_after_seconds).filter(|s| *s > 0);
-                WriteError::Later { message: status.message.clone(), after: seconds.map(|s| Duration::from_secs(s.into())) }
+                WriteError::Later {
+                    message: status.message.clone(),
+                    after: seconds.map(|s| Duration::from_secs(s.into())),
+                }
             }
         },
         _ => WriteError::Later { message: describe(&error), after: None },

@@ -49,7 +49,8 @@ impl Collected {
                 return None;
             }
         };
-        if std::mem::take(&mut self.failing) {
+        // Init only announces that a list will be tried.
+        if !matches!(event, Event::Init) && std::mem::take(&mut self.failing) {
             info!("the API server answers again");
         }
         match event {

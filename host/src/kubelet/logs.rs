@@ -73,9 +73,10 @@ fn text(lines: LogStream, options: Options) -> Response {
 /// The API server passes the text of a 400 on to the user.
 fn failure(error: &Error, pod: &Pod, name: &str, container: &str, previous: bool) -> Response {
     let (status, text) = match error {
-        Error::NotFound if previous => {
-            (StatusCode::BAD_REQUEST, format!("previous terminated container \"{container}\" in pod \"{name}\" not found"))
-        }
+        Error::NotFound if previous => (
+            StatusCode::BAD_REQUEST,
+            format!("previous terminated container \"{container}\" in pod \"{name}\" not found"),
+        ),
         Error::NotFound => (StatusCode::BAD_REQUEST, unavailable(pod, name, container)),
         Error::Unsupported(_) => (StatusCode::NOT_IMPLEMENTED, error.to_string()),
         Error::Invalid(_) => (StatusCode::BAD_REQUEST, error.to_string()),
@@ -146,9 +147,14 @@ impl Query {
             }
             (None, time) => time,
         };
-        query.filter.since_unix_ns = since.map(|since| u64::try_from(since.as_nanosecond()).unwrap_or(0));
+        query.filter.since_unix_ns = since.map(unix_ns);
         Ok(query)
     }
+}
+
+/// Clamped to what 64 bits hold, the years 1970 to 2554.
+fn unix_ns(time: Timestamp) -> u64 {
+    u64::try_from(time.as_nanosecond().max(0)).unwrap_or(u64::MAX)
 }
 
 fn refuse(status: StatusCode, name: &str, why: &str) -> Refusal {

@@ -49,3 +49,6 @@ async fn unserved(uri: Uri) -> Response {
     };
     (StatusCode::NOT_IMPLEMENTED, format!("this version of pluglet does not serve {what}\n")).into_response()
 }
+
+#[cfg(test)]
+mod tests;

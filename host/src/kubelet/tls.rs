@@ -40,8 +40,7 @@ pub(crate) fn self_signed(node_name: &str, address: IpAddr, client_ca: &[Vec<u8>
         let verifier = WebPkiClientVerifier::builder(Arc::new(roots)).allow_unauthenticated().build();
         builder.with_client_cert_verifier(verifier.map_err(Error::Verifier)?)
     };
-    let mut config =
-        builder.with_single_cert(vec![made.cert.der().clone()], key).map_err(Error::ServingCertificate)?;
+    let mut config = builder.with_single_cert(vec![made.cert.der().clone()], key).map_err(Error::ServingCertificate)?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(config)
 }

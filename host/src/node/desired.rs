@@ -102,8 +102,7 @@ pub(crate) fn taint_patch(settings: &Settings, health: &Health, node: &Node) -> 
     if ours.iter().all(|taint| held.iter().any(|other| same(other, taint) && other.value == taint.value)) {
         return None;
     }
-    let mut all: Vec<Taint> =
-        held.into_iter().filter(|other| !ours.iter().any(|taint| same(taint, other))).collect();
+    let mut all: Vec<Taint> = held.into_iter().filter(|other| !ours.iter().any(|taint| same(taint, other))).collect();
     all.extend(ours);
     Some(json!({ "metadata": { "resourceVersion": node.metadata.resource_version }, "spec": { "taints": all } }))
 }
@@ -166,8 +165,7 @@ fn status(settings: &Settings, health: &Health, held: &NodeStatus, now: &Time) -
         map.iter().map(|(name, quantity)| (name.clone(), Quantity(quantity.clone()))).collect()
     };
     let capacity = resources(&facts.capacity);
-    let allocatable =
-        if facts.allocatable.is_empty() { capacity.clone() } else { resources(&facts.allocatable) };
+    let allocatable = if facts.allocatable.is_empty() { capacity.clone() } else { resources(&facts.allocatable) };
     let known = health.info.is_some();
     NodeStatus {
         addresses: Some(vec![
@@ -226,7 +224,9 @@ fn conditions(facts: &NodeFacts, health: &Health, held: &NodeStatus, now: &Time)
     conditions.extend(facts.conditions.iter().filter(foreign).cloned());
     for condition in &mut conditions {
         let before = held.conditions.iter().flatten().find(|other| other.type_ == condition.type_);
-        let since = before.filter(|other| other.status == condition.status).and_then(|other| other.last_transition_time.clone());
+        let since = before
+            .filter(|other| other.status == condition.status)
+            .and_then(|other| other.last_transition_time.clone());
         condition.last_transition_time = since.or_else(|| Some(now.clone()));
         condition.last_heartbeat_time = Some(now.clone());
     }

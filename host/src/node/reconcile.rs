@@ -113,7 +113,10 @@ impl Reconciler {
                 Ok(()) => info!(node = self.settings.name, "taints of this node were missing: put back"),
                 Err(NodeError::Forbidden(message)) => {
                     self.forbidden = true;
-                    warn!(node = self.settings.name, message, "taints of this node differ, and only an administrator may change them");
+                    warn!(
+                        node = self.settings.name,
+                        message, "taints of this node differ, and only an administrator may change them"
+                    );
                 }
                 Err(error) => return Err(error),
             }

@@ -29,7 +29,8 @@ use super::state::{Action, Event, Failure, Machine, Policy, State, Wish};
 use crate::status::{self, Facts, patch};
 use lanes::Answer;
 
-/// A create that answers sooner costs one status write instead of two.
+/// A create or a stop that is through sooner costs one status write instead of two: the API server need not hear of what is
+/// about to be over.
 const QUIET: Duration = Duration::from_secs(1);
 /// Pause after a status write that failed; doubles.
 const FIRST_WRITE_RETRY: Duration = Duration::from_millis(500);
@@ -110,6 +111,8 @@ pub(crate) struct Actor {
     write_failures: u32,
     /// Not before this moment a status is written.
     write_after: Instant,
+    /// Something happened since the status was last compared.
+    dirty: bool,
     wake: Option<Pin<Box<Sleep>>>,
     status_timer: Option<Pin<Box<Sleep>>>,
 }
@@ -119,7 +122,8 @@ impl Actor {
     pub(crate) fn new(key: PodKey, shared: Arc<Shared>, inputs: watch::Receiver<Inputs>, origin: Origin) -> Self {
         let first = inputs.borrow().clone();
         let features = shared.features();
-        let policy = Policy { may_restart: may_restart(&first.object), watches: features.watch, updates: features.update };
+        let policy =
+            Policy { may_restart: may_restart(&first.object), watches: features.watch, updates: features.update };
         let baseline = first.object.status.clone().unwrap_or_default();
         let ended = baseline.phase.as_deref().is_some_and(status::Phase::is_terminal_name);
         let machine = match origin {
@@ -150,6 +154,7 @@ impl Actor {
             remove: None,
             write_failures: 0,
             write_after: Instant::now(),
+            dirty: true,
             wake: None,
             status_timer: None,
             inputs,
@@ -181,7 +186,10 @@ impl Actor {
                     self.wake = None;
                     self.step(Event::Due);
                 }
-                () = timer(&mut self.status_timer) => self.status_timer = None,
+                () = timer(&mut self.status_timer) => {
+                    self.status_timer = None;
+                    self.dirty = true;
+                }
                 // Cancel-safe: a token is not consumed. Only wakes the loop; the head of it looks.
                 () = cancel.cancelled(), if !cancel.is_cancelled() => {}
             }
@@ -209,6 +217,7 @@ impl Actor {
     /// Reads what changed in the inputs.
     fn told(&mut self) {
         let inputs = self.inputs.borrow_and_update().clone();
+        self.dirty = true;
         if !Arc::ptr_eq(&inputs.object, &self.pod) {
             self.pod = inputs.object.clone();
             let version = resource_version(&self.pod);
@@ -284,9 +293,10 @@ impl Actor {
         let before = self.machine.state;
         let (machine, actions) = self.machine.clone().next(event);
         self.machine = machine;
+        self.dirty = true;
         if before != self.machine.state {
             debug!(pod = %self.key, uid = %self.key.uid, from = ?before, to = ?self.machine.state, "state");
-            if matches!(self.machine.state, State::Pending | State::Creating) {
+            if matches!(self.machine.state, State::Pending | State::Creating | State::Stopping) {
                 self.write_after = Instant::now() + QUIET;
             }
         }
@@ -369,9 +379,10 @@ impl Actor {
     /// Starts a status write when the API server holds something else than it shall.
     fn sync_status(&mut self, draining: bool) {
         let settled = matches!(self.machine.state, State::Gone | State::Removing);
-        if self.write.is_some() || settled || self.machine.wish == Wish::Vanished || draining {
+        if self.write.is_some() || settled || self.machine.wish == Wish::Vanished || draining || !self.dirty {
             return;
         }
+        self.dirty = false;
         let wanted = self.wanted();
         let Some(patch) = patch::between(&self.key.uid, &self.baseline, &wanted) else {
             if self.machine.state == State::Finishing {
@@ -382,9 +393,13 @@ impl Actor {
         if self.refused.as_ref() == Some(&wanted) {
             return;
         }
-        let asking = matches!(self.machine.state, State::Pending | State::Creating) && self.held.is_none();
+        let passing = match self.machine.state {
+            State::Pending | State::Creating => self.held.is_none(),
+            State::Stopping => true,
+            _ => false,
+        };
         let again = self.written.as_ref() == Some(&wanted);
-        if (asking || again || self.write_failures > 0) && Instant::now() < self.write_after {
+        if (passing || again || self.write_failures > 0) && Instant::now() < self.write_after {
             self.status_timer.get_or_insert_with(|| Box::pin(sleep_until(self.write_after)));
             return;
         }
@@ -409,6 +424,7 @@ impl Actor {
 
     fn write_ended(&mut self, outcome: Result<u64, WriteError>) {
         self.write = None;
+        self.dirty = true;
         match outcome {
             Ok(version) => {
                 self.write_failures = 0;

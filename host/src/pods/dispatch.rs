@@ -271,7 +271,8 @@ impl Dispatcher {
 /// The API server holds a sign that the pod has started or ended somewhere.
 fn has_started(pod: &Pod) -> bool {
     let Some(status) = &pod.status else { return false };
-    let ran = |state: &k8s_openapi::api::core::v1::ContainerState| state.running.is_some() || state.terminated.is_some();
+    let ran =
+        |state: &k8s_openapi::api::core::v1::ContainerState| state.running.is_some() || state.terminated.is_some();
     let phase = status.phase.as_deref().unwrap_or("Pending");
     phase == "Running"
         || Phase::is_terminal_name(phase)

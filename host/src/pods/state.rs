@@ -167,7 +167,15 @@ pub(crate) struct Policy {
 impl Machine {
     /// A pod that the provider has never heard of.
     pub(crate) fn new(policy: Policy) -> Self {
-        Self { state: State::Pending, wish: Wish::Run, attempts: 0, asked: false, told_grace: None, stale: false, policy }
+        Self {
+            state: State::Pending,
+            wish: Wish::Run,
+            attempts: 0,
+            asked: false,
+            told_grace: None,
+            stale: false,
+            policy,
+        }
     }
 
     /// A pod found in the provider's list, or one that ended before this process began.

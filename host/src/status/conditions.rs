@@ -75,7 +75,10 @@ fn initialized(phase: Phase, init: &[ContainerStatus], regular: &[ContainerStatu
     if started || incomplete.is_empty() {
         return Verdict::yes();
     }
-    Verdict::no("ContainersNotInitialized", Some(format!("containers with incomplete status: [{}]", names(&incomplete))))
+    Verdict::no(
+        "ContainersNotInitialized",
+        Some(format!("containers with incomplete status: [{}]", names(&incomplete))),
+    )
 }
 
 fn containers_ready(phase: Phase, regular: &[ContainerStatus]) -> Verdict {

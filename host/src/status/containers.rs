@@ -85,7 +85,8 @@ fn complete(
     image: Option<&str>,
     kind: Kind,
 ) -> ContainerStatus {
-    let mut status = reported.cloned().unwrap_or_else(|| ContainerStatus { name: name.to_owned(), ..Default::default() });
+    let mut status =
+        reported.cloned().unwrap_or_else(|| ContainerStatus { name: name.to_owned(), ..Default::default() });
     if status.image.is_empty() {
         status.image = image.unwrap_or_default().to_owned();
     }
@@ -105,10 +106,9 @@ fn assumed(facts: &Facts<'_>, kind: Kind) -> ContainerState {
     let started = || Some(super::start_time(facts));
     match (phase, kind) {
         (Some("Running"), Kind::Init) => terminated(0, "Completed", None, started(), started()),
-        (Some("Running"), Kind::Regular | Kind::Sidecar) => ContainerState {
-            running: Some(ContainerStateRunning { started_at: started() }),
-            ..Default::default()
-        },
+        (Some("Running"), Kind::Regular | Kind::Sidecar) => {
+            ContainerState { running: Some(ContainerStateRunning { started_at: started() }), ..Default::default() }
+        }
         (Some(name), _) if Phase::is_terminal_name(name) && kind != Kind::Ephemeral => {
             let (code, reason) = if name == "Succeeded" { (0, "Completed") } else { (1, "Error") };
             terminated(code, reason, None, started(), Some(finished(facts)))

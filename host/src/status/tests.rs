@@ -20,7 +20,9 @@ fn pod(spec: Value) -> Pod {
 }
 
 fn simple(restart_policy: &str) -> Pod {
-    pod(json!({ "restartPolicy": restart_policy, "containers": [{ "name": "a", "image": "i" }, { "name": "b", "image": "i" }] }))
+    pod(
+        json!({ "restartPolicy": restart_policy, "containers": [{ "name": "a", "image": "i" }, { "name": "b", "image": "i" }] }),
+    )
 }
 
 fn status(value: Value) -> PodStatus {
@@ -104,7 +106,10 @@ fn a_pod_that_waits_says_what_for() {
     assert_eq!(wanted.phase.as_deref(), Some("Pending"));
     let first = &wanted.container_statuses.unwrap()[0];
     let waiting = first.state.as_ref().unwrap().waiting.as_ref().unwrap();
-    assert_eq!((waiting.reason.as_deref(), waiting.message.as_deref()), (Some("ProviderQuotaExceeded"), Some("no room")));
+    assert_eq!(
+        (waiting.reason.as_deref(), waiting.message.as_deref()),
+        (Some("ProviderQuotaExceeded"), Some("no room"))
+    );
 }
 
 #[test]

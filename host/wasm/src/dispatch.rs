@@ -221,3 +221,6 @@ impl Suspects {
         self.strikes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests;

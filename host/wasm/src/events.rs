@@ -128,3 +128,6 @@ impl Sorter<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -37,6 +37,8 @@ pub struct Mock {
     pods: Rc<Pods>,
     /// How often the create of a UID has failed as its script asks. Not kept over a restart.
     failed_creates: RefCell<BTreeMap<String, u32>>,
+    /// How many pods of an owner were chosen to fail, by the owner's UID. Not kept over a restart.
+    failing: RefCell<BTreeMap<String, u32>>,
 }
 
 impl Provider for Mock {
@@ -50,7 +52,7 @@ impl Provider for Mock {
                 Err(error) => host.error(format_args!("cannot read {key}, so its pod is lost: {error}")),
             }
         }
-        Ok(Self { config, pods, failed_creates: RefCell::default() })
+        Ok(Self { config, pods, failed_creates: RefCell::default(), failing: RefCell::default() })
     }
 
     fn info(&self) -> Info {
@@ -99,11 +101,14 @@ impl Provider for Mock {
 
 impl Mock {
     /// Take the pod in: keep its record, then answer for it.
-    async fn accept(&self, pod: PodRef, view: PodView, script: Script) -> Result<Status> {
+    async fn accept(&self, pod: PodRef, mut view: PodView, mut script: Script) -> Result<Status> {
         let uid = pod.uid.clone();
         // A create that the host had given up may have taken the pod in while this one waited.
         if let Some(status) = self.pods.status(&uid) {
             return Ok(status);
+        }
+        if self.is_one_of_the_first(&view, script.fail_first) {
+            script = script.failing(&mut view.metadata.annotations);
         }
         let ip = match script.pod_ip {
             Some(ip) => ip.to_string(),
@@ -117,6 +122,15 @@ impl Mock {
         }
         self.pods.insert(record);
         self.pods.status(&uid).ok_or(Error::NotFound)
+    }
+
+    /// Whether `fail-first` chooses this pod.
+    fn is_one_of_the_first(&self, view: &PodView, fail_first: u32) -> bool {
+        let Some(owner) = view.metadata.owner_references.first().filter(|_| fail_first > 0) else { return false };
+        let mut failing = self.failing.borrow_mut();
+        let count = failing.entry(owner.uid.clone()).or_default();
+        *count = count.saturating_add(1);
+        *count <= fail_first
     }
 
     /// Fail a create as its script asks, as often as it asks.

@@ -103,10 +103,19 @@ pub(crate) struct PodView {
 }
 
 #[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(crate) struct MetadataView {
     /// Only those with [`PREFIX`].
     #[serde(default, deserialize_with = "own_annotations")]
     pub(crate) annotations: BTreeMap<String, String>,
+    /// The Job, ReplicaSet, … that made the pod.
+    #[serde(default)]
+    pub(crate) owner_references: Vec<OwnerView>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct OwnerView {
+    pub(crate) uid: String,
 }
 
 #[derive(Debug, Deserialize)]

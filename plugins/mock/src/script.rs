@@ -15,13 +15,14 @@ use pluglet_sdk::{Error, Result};
 pub(crate) const PREFIX: &str = "mock.pluglet.dev/";
 
 /// All names, as the README lists them.
-const NAMES: [&str; 14] = [
+const NAMES: [&str; 15] = [
     "create-delay",
     "create-error",
     "create-error-message",
     "create-error-times",
     "delete-delay",
     "exit-code",
+    "fail-first",
     "fault",
     "log",
     "log-every",
@@ -39,6 +40,8 @@ pub(crate) struct Script {
     pub(crate) run_for: Option<u64>,
     /// With what it ends by itself.
     pub(crate) exit_code: i32,
+    /// How many pods of one owner end with exit code 1 before the others do as scripted.
+    pub(crate) fail_first: u32,
     /// From the create to Running.
     pub(crate) start_delay: u64,
     /// How long the create call takes.
@@ -89,6 +92,7 @@ impl Script {
                 "create-error" => error = Some(value.as_str()),
                 "create-error-message" => message = Some(value.as_str()),
                 "create-error-times" => times = Some(number(name, value)?),
+                "fail-first" => script.fail_first = number(name, value)?,
                 "fault" => script.fault = Some(fault(value)?),
                 "run-for" => script.run_for = Some(time(name, value)?),
                 "start-delay" => script.start_delay = time(name, value)?,
@@ -110,6 +114,13 @@ impl Script {
         }
         script.create_error = create_error(error, message, times)?;
         Ok(script)
+    }
+
+    /// The script of a pod that `fail-first` chose. The annotation is changed too: it is what is kept.
+    pub(crate) fn failing(mut self, annotations: &mut BTreeMap<String, String>) -> Self {
+        self.exit_code = 1;
+        annotations.insert(format!("{PREFIX}exit-code"), self.exit_code.to_string());
+        self
     }
 
     /// Whether a change of this annotation matters to a pod that exists: the rest of its script was played from its beginning.
@@ -199,6 +210,7 @@ mod tests {
             ("log-every", "0s"),
             ("exit-code", "256"),
             ("stop-exit-code", "one"),
+            ("fail-first", "-1"),
             ("create-error", "bad"),
             ("create-error-times", "many"),
             ("create-error-message", "alone"),

@@ -31,6 +31,7 @@ pub fn components() -> Result<PathBuf> {
 }
 
 fn from_environment(name: &str) -> Result<PathBuf> {
-    let value = std::env::var_os(name).with_context(|| format!("{name} is not set: run `cargo xtask test --rung cluster`"))?;
+    let value =
+        std::env::var_os(name).with_context(|| format!("{name} is not set: run `cargo xtask test --rung cluster`"))?;
     Ok(PathBuf::from(value))
 }

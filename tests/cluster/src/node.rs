@@ -2,7 +2,8 @@
 //!
 //! In: a control plane, [`NodeOptions`]. Out: a [`Node`] that is Ready. Invariant: restarts keep the state directory and the port.
 
-use std::fs;
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::{DirBuilderExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 
@@ -24,11 +25,13 @@ pub struct NodeOptions {
     pub flags: Vec<String>,
     /// The text of `pluglet.yaml`.
     pub config: &'static str,
+    /// With an administrator's rights instead of a node's.
+    pub admin: bool,
 }
 
 impl Default for NodeOptions {
     fn default() -> Self {
-        Self { provider: "mock", flags: vec![], config: "" }
+        Self { provider: "mock", flags: vec![], config: "", admin: false }
     }
 }
 
@@ -59,7 +62,9 @@ impl Node {
     pub fn launch(plane: &ControlPlane, name: &str, options: NodeOptions) -> Result<Self> {
         let state = tempfile::Builder::new().prefix("pluglet-test-").tempdir()?;
         fs::write(state.path().join("pluglet.yaml"), options.config)?;
-        let kubeconfig = plane.kubeconfig_node(name)?;
+        share_compiled(plane, state.path())?;
+        let kubeconfig =
+            if options.admin { plane.kubeconfig_admin().to_owned() } else { plane.kubeconfig_node(name)? };
         let client_ca = plane.client_ca_file();
         let port = controlplane::ports::one()?;
         let log = plane.dir().join("logs").join(format!("{name}.1.log"));
@@ -128,6 +133,16 @@ impl Node {
         let Some(kilobytes) = line.split_whitespace().nth(1) else { bail!("unexpected {line:?}") };
         Ok(kilobytes.parse::<u64>()? * 1024)
     }
+}
+
+/// Compiling a component takes an unoptimised build seconds: all nodes of a run share what the first has compiled.
+fn share_compiled(plane: &ControlPlane, state: &Path) -> Result<()> {
+    let shared = plane.dir().join("cwasm");
+    if !shared.is_dir() {
+        // Another test may have made it meanwhile.
+        DirBuilder::new().mode(0o700).recursive(true).create(&shared)?;
+    }
+    symlink(shared, state.join("cwasm")).context("cwasm")
 }
 
 fn command(

@@ -131,6 +131,14 @@ pub fn log_tail(log: &Path, lines: usize) -> String {
     }
 }
 
+/// Starts `command`, whose stdio `adjust` sets; the kernel kills it when this process ends. For work that is waited for
+/// here, which [`Process`] is not made for.
+pub(crate) fn spawn_bound(command: &Command, adjust: impl FnOnce(&mut Command)) -> Result<Child> {
+    let mut bound = dying_with_parent(command);
+    adjust(&mut bound);
+    spawner::spawn(bound).with_context(|| format!("cannot run {}", command.get_program().display()))
+}
+
 /// The same command, started in a way that the kernel kills it when this process ends.
 fn dying_with_parent(command: &Command) -> Command {
     let mut wrapped = match setpriv() {

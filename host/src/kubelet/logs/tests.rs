@@ -30,6 +30,12 @@ fn an_escaped_time_is_read() {
 }
 
 #[test]
+fn a_time_in_the_far_future_matches_nothing_instead_of_everything() {
+    assert_eq!(parse("sinceTime=2999-01-01T00:00:00Z").unwrap().filter.since_unix_ns, Some(u64::MAX));
+    assert_eq!(parse("sinceTime=1800-01-01T00:00:00Z").unwrap().filter.since_unix_ns, Some(0));
+}
+
+#[test]
 fn wrong_values_are_refused_with_the_kubelets_codes() {
     assert_eq!(parse("tailLines=-1"), Err(StatusCode::UNPROCESSABLE_ENTITY));
     assert_eq!(parse("limitBytes=0"), Err(StatusCode::UNPROCESSABLE_ENTITY));

@@ -71,7 +71,8 @@ fn no_taint_means_no_taint() {
 #[test]
 fn foreign_conditions_are_not_in_the_patch() {
     let mut node = registered();
-    let foreign = NodeCondition { type_: "NetworkUnavailable".to_owned(), status: "False".to_owned(), ..Default::default() };
+    let foreign =
+        NodeCondition { type_: "NetworkUnavailable".to_owned(), status: "False".to_owned(), ..Default::default() };
     node.status.as_mut().unwrap().conditions.as_mut().unwrap().push(foreign);
     assert_eq!(status_patch(&settings(), &health(), &node, &time(200), false), None);
     let beat = status_patch(&settings(), &health(), &node, &time(200), true).unwrap();
@@ -86,7 +87,10 @@ fn a_node_whose_provider_never_started_is_not_ready_and_one_whose_provider_resta
         let status = |name: &str| conditions.iter().find(|condition| condition.type_ == name).unwrap().status.clone();
         (status("Ready"), status("ProviderReady"))
     };
-    assert_eq!(ready(&Health { failure: Some("trap".to_owned()), ..Health::default() }), ("False".to_owned(), "False".to_owned()));
+    assert_eq!(
+        ready(&Health { failure: Some("trap".to_owned()), ..Health::default() }),
+        ("False".to_owned(), "False".to_owned())
+    );
     let restarting = Health { failure: Some("trap".to_owned()), ..health() };
     assert_eq!(ready(&restarting), ("True".to_owned(), "False".to_owned()));
 }

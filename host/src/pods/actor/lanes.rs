@@ -32,14 +32,12 @@ pub(super) fn call(
 ) -> BoxFuture<'static, Answer> {
     let (provider, key, pod) = (provider.clone(), key.clone(), pod.clone());
     match *action {
-        Action::Create => async move {
-            Answer::Created(provider.create(&resolve::plan(key, pod)).await, newest_report)
+        Action::Create => {
+            async move { Answer::Created(provider.create(&resolve::plan(key, pod)).await, newest_report) }.boxed()
         }
-        .boxed(),
-        Action::Update => async move {
-            Answer::Updated(provider.update(&resolve::plan(key, pod)).await, newest_report)
+        Action::Update => {
+            async move { Answer::Updated(provider.update(&resolve::plan(key, pod)).await, newest_report) }.boxed()
         }
-        .boxed(),
         Action::Delete(grace) => {
             async move { Answer::Deleted(provider.delete(&key, Duration::from_secs(grace.into())).await) }.boxed()
         }

@@ -144,8 +144,7 @@ fn a_change_during_an_update_leads_to_another_update() {
 #[test]
 fn a_provider_without_watch_is_polled_soon_after_a_delete() {
     let quiet = Policy { watches: false, ..POLICY };
-    let (_, actions) =
-        run(Machine::adopted(quiet, false), vec![Event::Wished(Wish::Stop(30)), Event::Deleted(Ok(()))]);
+    let (_, actions) = run(Machine::adopted(quiet, false), vec![Event::Wished(Wish::Stop(30)), Event::Deleted(Ok(()))]);
     assert_eq!(actions, vec![Action::Wake(FIRST_POLL)]);
     let (machine, _) = running().next(Event::Wished(Wish::Stop(30)));
     let (_, actions) = machine.next(Event::Deleted(Ok(())));
@@ -164,8 +163,7 @@ fn a_delete_that_fails_is_tried_again_until_the_provider_has_nothing_left() {
 
 #[test]
 fn finalizers_of_others_keep_the_object_and_we_leave_it_alone() {
-    let (machine, _) =
-        run(running(), vec![Event::Wished(Wish::Stop(0)), Event::Lost, Event::Written, Event::Removed]);
+    let (machine, _) = run(running(), vec![Event::Wished(Wish::Stop(0)), Event::Lost, Event::Written, Event::Removed]);
     let (machine, actions) = machine.next(Event::Wished(Wish::Stop(0)));
     assert_eq!((machine.state, actions), (State::Removing, vec![]));
 }

@@ -106,12 +106,9 @@ pub(crate) fn ungranted(provider: &str, endpoint: &str) -> String {
 
 /// The body, as long as it fits.
 async fn read(mut response: reqwest::Response, cap: usize) -> Result<Vec<u8>, HttpError> {
+    // What the head tells is only a hint for the first allocation: it may be a lie, and for HEAD it is about another answer.
     let told = usize::try_from(response.content_length().unwrap_or(0)).unwrap_or(usize::MAX);
-    if told > cap {
-        return Err(HttpError::TooLarge);
-    }
-    // What is told may be a lie in the other direction too, so it only sizes the first allocation.
-    let mut body = Vec::with_capacity(told);
+    let mut body = Vec::with_capacity(told.min(cap));
     while let Some(chunk) = response.chunk().await.map_err(|error| classify(&error))? {
         if body.len() + chunk.len() > cap {
             return Err(HttpError::TooLarge);

@@ -35,7 +35,7 @@ async fn compiled_code_is_used_again_and_made_again_when_it_is_damaged() {
     let mut damaged = whole.clone();
     let middle = damaged.len() / 2;
     damaged[middle] ^= 0xff;
-    for bad in [damaged, whole[..whole.len() / 3].to_vec(), Vec::new()] {
+    for bad in [damaged, whole[..whole.len() / 3].to_vec()] {
         std::fs::write(&cached, bad).unwrap();
         start(options.clone()).await.stop().await;
         assert_eq!(std::fs::read(&cached).unwrap().len(), whole.len());

@@ -117,11 +117,7 @@ fn what_a_component_says_can_be_read_without_running_it() {
         assert_eq!(manifest.name, name);
         assert_eq!(seen.contract, "0.1.0");
         assert!(!manifest.description.is_empty() && !manifest.version.is_empty());
-        assert!(
-            seen.imports.iter().any(|import| import.starts_with("pluglet:provider/")),
-            "{:?}",
-            seen.imports
-        );
+        assert!(seen.imports.iter().any(|import| import.starts_with("pluglet:provider/")), "{:?}", seen.imports);
     }
     let webhook = inspect(&component("webhook")).unwrap().manifest.unwrap();
     assert_eq!(webhook.endpoints.first().map(|endpoint| endpoint.name.as_str()), Some("backend"));

@@ -22,12 +22,15 @@ async fn a_pod_that_stops_at_once_is_gone_at_once_and_its_life_costs_three_calls
 
     let user = format!("system:node:{}", node.name);
     let calls: Vec<_> = world.plane.audit().since(&mark)?;
-    let ours: Vec<_> = calls
-        .iter()
-        .filter(|call| call.user == user && call.namespace == world.namespace.name())
-        .collect();
+    let ours: Vec<_> =
+        calls.iter().filter(|call| call.user == user && call.namespace == world.namespace.name()).collect();
     let kinds: Vec<_> = ours.iter().map(|call| call.kind()).collect();
-    assert_eq!(kinds, ["patch pods/status 200", "patch pods/status 200", "delete pods 200"], "{:?}", tally(calls.iter()));
+    assert_eq!(
+        kinds,
+        ["patch pods/status 200", "patch pods/status 200", "delete pods 200"],
+        "{:?}",
+        tally(calls.iter())
+    );
     Ok(())
 }
 
@@ -35,7 +38,8 @@ async fn a_pod_that_stops_at_once_is_gone_at_once_and_its_life_costs_three_calls
 async fn a_pod_deleted_while_it_waits_for_the_backend_goes_away() -> Result<()> {
     let world = World::new("waiting").await?;
     let node = world.node("node-waiting").await?;
-    let script = json!({ "mock.pluglet.dev/create-error": "quota", "mock.pluglet.dev/create-error-message": "no room" });
+    let script =
+        json!({ "mock.pluglet.dev/create-error": "quota", "mock.pluglet.dev/create-error-message": "no room" });
     world.apply(&pod(&node.name, "unlucky", &script, "Never")).await?;
     let pods = world
         .until_pods("the reason in the status", |pods| {
@@ -59,9 +63,8 @@ async fn a_pod_that_the_provider_refuses_fails_with_the_reason() -> Result<()> {
     let world = World::new("refused").await?;
     let node = world.node("node-refused").await?;
     world.apply(&pod(&node.name, "wrong", &json!({ "mock.pluglet.dev/run-for": "soon" }), "Always")).await?;
-    let pods = world
-        .until_pods("the pod to fail", |pods| pods.iter().any(|pod| cluster::phase(pod) == "Failed"))
-        .await?;
+    let pods =
+        world.until_pods("the pod to fail", |pods| pods.iter().any(|pod| cluster::phase(pod) == "Failed")).await?;
     let status = pods[0].status.clone().unwrap();
     assert_eq!(status.reason.as_deref(), Some("ProviderInvalid"));
     assert!(status.message.unwrap_or_default().contains("mock.pluglet.dev/run-for"));

@@ -73,9 +73,15 @@ async fn sigterm_drains_and_keeps_the_node() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn with_the_flag_sigterm_removes_the_node() -> Result<()> {
+async fn with_the_flag_sigterm_removes_the_node_if_the_identity_may() -> Result<()> {
     let world = World::new("remove").await?;
-    let options = NodeOptions { flags: vec!["--remove-node-on-exit".to_owned()], ..NodeOptions::default() };
+    let flags = vec!["--remove-node-on-exit".to_owned()];
+    let options = NodeOptions { flags: flags.clone(), ..NodeOptions::default() };
+    let mut node = world.node_with("node-may-not-remove", options).await?;
+    assert!(node.terminate()?.success());
+    assert!(node.log()?.contains("the node could not be removed"));
+
+    let options = NodeOptions { flags, admin: true, ..NodeOptions::default() };
     let mut node = world.node_with("node-remove", options).await?;
     assert!(node.terminate()?.success());
     assert!(node.log()?.contains("the node was removed"));

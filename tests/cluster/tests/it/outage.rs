@@ -25,7 +25,8 @@ async fn an_outage_of_the_api_server_costs_no_pod_and_needs_no_restart() -> Resu
         .await?;
     let all_run = |pods: &[_]| pods.len() == PODS && pods.iter().all(is_running);
     let before = world.until_pods("20 pods to run", all_run).await?;
-    let uids = |pods: &[k8s_openapi::api::core::v1::Pod]| pods.iter().map(|pod| uid(pod).to_owned()).collect::<Vec<_>>();
+    let uids =
+        |pods: &[k8s_openapi::api::core::v1::Pod]| pods.iter().map(|pod| uid(pod).to_owned()).collect::<Vec<_>>();
 
     plane.stop_apiserver()?;
     node.logged(&["cannot watch pods"]).await?;

@@ -31,12 +31,19 @@ pub(super) fn lock(name: &str) -> Result<File> {
     Ok(file)
 }
 
-/// A directory to fill, beside those in the cache so that [`publish`] is a rename.
+/// A directory to fill, beside those in the cache so that [`publish`] is a rename. The caller holds the lock.
 pub(super) fn staging(name: &str) -> Result<TempDir> {
     let dir = directory()?;
     fs::create_dir_all(&dir)?;
+    let prefix = format!(".{name}-");
+    for entry in fs::read_dir(&dir)?.flatten() {
+        // Under the lock there is no other: it is what a killed run left.
+        if entry.file_name().to_string_lossy().starts_with(&prefix) {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
     tempfile::Builder::new()
-        .prefix(&format!(".{name}-"))
+        .prefix(&prefix)
         .tempdir_in(&dir)
         .with_context(|| format!("cannot write to {}", dir.display()))
 }

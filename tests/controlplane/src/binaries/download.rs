@@ -16,6 +16,7 @@ use sha2::{Sha256, Sha512};
 
 use super::checksums::{self, Checksums, Pin};
 use super::{PROGRAMS, cache, missing, release_cache_name};
+use crate::process;
 
 /// Between two progress lines.
 const PROGRESS: Duration = Duration::from_secs(15);
@@ -111,17 +112,18 @@ pub(super) fn release(pinned: &Checksums) -> Result<Option<PathBuf>> {
 /// Downloads `url` to `file`, with progress lines.
 pub fn fetch(url: &str, file: &Path) -> Result<()> {
     let errors = file.with_extension("errors");
-    let mut curl = Command::new("curl")
+    let mut command = Command::new("curl");
+    command
         .args(["--fail", "--location", "--silent", "--show-error", "--proto", "=https", "--retry", "2"])
         // A connection that stands still is given up, however long a slow one may take.
         .args(["--connect-timeout", "15", "--speed-limit", "1024", "--speed-time", "60"])
         .arg("--output")
         .arg(file)
-        .arg(url)
-        .stdin(Stdio::null())
-        .stderr(File::create(&errors)?)
-        .spawn()
-        .context("cannot run curl")?;
+        .arg(url);
+    let output = File::create(&errors)?;
+    let mut curl = process::spawn_bound(&command, |curl| {
+        curl.stdin(Stdio::null()).stderr(output);
+    })?;
     let begun = Instant::now();
     let mut told = begun;
     let status = loop {
@@ -136,7 +138,9 @@ pub fn fetch(url: &str, file: &Path) -> Result<()> {
         std::thread::sleep(POLL);
     };
     if !status.success() {
-        bail!("{url}: {}", fs::read_to_string(&errors).unwrap_or_default().trim());
+        let said = fs::read_to_string(&errors).unwrap_or_default();
+        // One line for each attempt, usually the same.
+        bail!("{url}: {}", said.lines().last().unwrap_or("curl said nothing"));
     }
     Ok(())
 }

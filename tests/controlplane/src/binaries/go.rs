@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use super::{GoModule, cache};
+use crate::process;
 
 /// Between two progress lines.
 const PROGRESS: Duration = Duration::from_secs(15);
@@ -42,16 +43,13 @@ pub(super) fn build(module: &GoModule) -> Result<PathBuf> {
 }
 
 fn install(module: &GoModule, programs: &PathBuf, begun: Instant) -> Result<()> {
-    let mut go = Command::new("go")
-        // -v prints each package when it is compiled: the only progress that go gives.
-        .args(["install", "-v", "-trimpath", "-ldflags", &module.ldflags, "tool"])
-        .current_dir(&module.dir)
-        .env("GOBIN", programs)
-        .env("CGO_ENABLED", "0")
-        .stdin(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .context("cannot run go: is it installed?")?;
+    let mut command = Command::new("go");
+    // -v prints each package when it is compiled: the only progress that go gives.
+    command.args(["install", "-v", "-trimpath", "-ldflags", &module.ldflags, "tool"]);
+    command.current_dir(&module.dir).env("GOBIN", programs).env("CGO_ENABLED", "0");
+    let mut go = process::spawn_bound(&command, |go| {
+        go.stdin(Stdio::null()).stderr(Stdio::piped());
+    })?;
     let stderr = go.stderr.take().context("go has no stderr")?;
     let output = Mutex::new(Vec::new());
     let status = thread::scope(|scope| {

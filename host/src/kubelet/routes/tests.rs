@@ -1,0 +1,103 @@
+//! Who gets in, and what the paths answer, without a socket.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use axum::body::Body;
+use axum::http::Request;
+use http_body_util::BodyExt;
+use k8s_openapi::api::core::v1::PodStatus;
+use pluglet_model::provider::{Error, Health, LogRequest, LogStream};
+use pluglet_model::{PodKey, PodPlan};
+use tokio::sync::watch;
+use tower::ServiceExt;
+
+use super::*;
+use crate::kubelet::auth::Caller;
+
+struct Nobody;
+
+#[async_trait]
+impl Provider for Nobody {
+    fn health(&self) -> watch::Receiver<Health> {
+        watch::channel(Health::default()).1
+    }
+    async fn create(&self, _: &PodPlan) -> Result<PodStatus, Error> {
+        Err(Error::NotFound)
+    }
+    async fn update(&self, _: &PodPlan) -> Result<PodStatus, Error> {
+        Err(Error::NotFound)
+    }
+    async fn delete(&self, _: &PodKey, _: Duration) -> Result<(), Error> {
+        Err(Error::NotFound)
+    }
+    async fn status(&self, _: &PodKey) -> Result<PodStatus, Error> {
+        Err(Error::NotFound)
+    }
+    async fn list(&self) -> Result<Vec<(PodKey, PodStatus)>, Error> {
+        Err(Error::NotFound)
+    }
+    async fn logs(&self, _: &PodKey, _: LogRequest) -> Result<LogStream, Error> {
+        Err(Error::NotFound)
+    }
+    async fn stop(&self, _: Duration) {}
+}
+
+/// Lets only the user `good` in; for `broken` no review can be made.
+struct Reviews;
+
+#[async_trait]
+impl Authorizer for Reviews {
+    async fn allows(&self, caller: &Caller, _: &str, _: &str) -> Result<bool, String> {
+        if caller.user == "broken" { Err("away".to_owned()) } else { Ok(caller.user == "good") }
+    }
+}
+
+async fn answer(user: Option<&str>, path: &str) -> (u16, String) {
+    let rooms = Rooms { provider: Arc::new(Nobody), pods: Arc::default() };
+    let mut request = Request::get(path).body(Body::empty()).unwrap();
+    if let Some(user) = user {
+        request.extensions_mut().insert(Caller { user: user.to_owned(), groups: vec![] });
+    }
+    let response = router(rooms, Arc::new(Reviews)).oneshot(request).await.unwrap();
+    let status = response.status().as_u16();
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    (status, String::from_utf8(body.to_vec()).unwrap())
+}
+
+#[tokio::test]
+async fn without_a_certificate_every_path_is_unauthorized() {
+    for path in ["/healthz", "/containerLogs/n/p/c", "/no/such"] {
+        assert_eq!(answer(None, path).await, (401, "Unauthorized".to_owned()), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn who_may_not_is_told_which_right_is_missing() {
+    let (status, text) = answer(Some("bad"), "/healthz").await;
+    assert_eq!(status, 403);
+    assert_eq!(text, "Forbidden (user=bad, verb=get, resource=nodes, subresource(s)=[healthz proxy])\n");
+}
+
+#[tokio::test]
+async fn a_review_that_cannot_be_made_is_no_permission() {
+    assert_eq!(answer(Some("broken"), "/healthz").await.0, 500);
+}
+
+#[tokio::test]
+async fn what_a_kubelet_has_and_pluglet_does_not_is_501_with_the_reason() {
+    for path in
+        ["/exec/n/p/c", "/attach/n/p/c", "/portForward/n/p", "/stats/summary", "/metrics/resource", "/pods", "/configz"]
+    {
+        let (status, text) = answer(Some("good"), path).await;
+        assert_eq!(status, 501, "{path}");
+        assert!(text.starts_with("this version of pluglet does not serve "), "{text}");
+    }
+    assert_eq!(answer(Some("good"), "/no/such").await.0, 404);
+    assert_eq!(answer(Some("good"), "/healthz").await, (200, "ok".to_owned()));
+}
+
+#[tokio::test]
+async fn the_log_of_an_unknown_pod_is_not_found() {
+    assert_eq!(answer(Some("good"), "/containerLogs/n/p/c").await, (404, "pod \"p\" does not exist\n".to_owned()));
+}

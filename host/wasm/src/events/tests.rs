@@ -1,0 +1,137 @@
+//! Forwarding, with the incarnation played by the test.
+
+use pluglet_model::provider::Info;
+use tokio::sync::watch;
+
+use super::*;
+use crate::bindings::exports::pluglet::provider::events::PodEvent;
+use crate::bindings::exports::pluglet::provider::lifecycle::NodeFacts;
+use crate::bindings::pluglet::provider::types::{self, PodRef};
+use crate::call::Job;
+
+const WATCHING: Features =
+    Features { watch: true, update: false, logs: false, exec: false, attach: false, port_forward: false, stats: false };
+
+fn pod(uid: &str) -> PodRef {
+    PodRef { uid: uid.to_owned(), namespace: "default".to_owned(), name: uid.to_owned(), generation: 1 }
+}
+
+/// A door, and the other side of it.
+fn door() -> (Gate, mpsc::Receiver<Job>) {
+    let (jobs, queue) = mpsc::channel(8);
+    // The sender of the end is leaked into the channel's life: these incarnations do not end.
+    let (_, end) = watch::channel(None);
+    (Gate::new(jobs, end), queue)
+}
+
+/// Answer the next call, which has to be `watch`.
+async fn watched(queue: &mut mpsc::Receiver<Job>, answer: Result<(), types::Error>) -> channel::Sender<Vec<Event>> {
+    match queue.recv().await.map(|job| job.request) {
+        Some(Request::Watch { sink, reply }) => {
+            reply.send(answer).unwrap();
+            sink
+        }
+        _ => panic!("not a watch"),
+    }
+}
+
+/// Play one incarnation against `forward` until the play is over.
+async fn play(
+    features: Features,
+    act: impl AsyncFnOnce(mpsc::Receiver<Job>, mpsc::Receiver<ProviderEvent>, &Publisher),
+) {
+    let (gate, queue) = door();
+    let (publisher, _seen) = Publisher::new();
+    publisher.up(Info::default(), gate.clone());
+    let (events, told) = mpsc::channel(16);
+    tokio::select! {
+        // Cancel-safe: the test is over.
+        () = forward(gate, features, events, &publisher) => panic!("forwarding ended"),
+        // As above.
+        () = act(queue, told, &publisher) => {}
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_keep_their_order_and_what_is_no_status_is_dropped() {
+    play(WATCHING, async |mut queue, mut told, _| {
+        let mut sink = watched(&mut queue, Ok(())).await;
+        let status = |uid: &str, json: &str| Event::Status((pod(uid), json.to_owned()));
+        let note = PodEvent { pod: pod("a"), warning: true, reason: "Odd".to_owned(), message: "two\nlines".to_owned() };
+        let batch = vec![status("a", r#"{"phase":"Running"}"#), status("b", "phase: Running"), Event::Gone(pod("b"))];
+        sink.try_send(batch).unwrap();
+        sink.try_send(vec![Event::PodEvent(note), Event::Resync]).unwrap();
+        assert!(matches!(told.recv().await, Some(ProviderEvent::Status(key, status))
+            if &*key.uid == "a" && status.phase.as_deref() == Some("Running")));
+        assert!(matches!(told.recv().await, Some(ProviderEvent::Gone(key)) if &*key.uid == "b"));
+        assert!(matches!(told.recv().await, Some(ProviderEvent::PodEvent { warning: true, message, .. }) if message == "two lines"));
+        assert!(matches!(told.recv().await, Some(ProviderEvent::Resync)));
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn node_facts_change_the_health_and_are_no_event() {
+    let (publisher, seen) = Publisher::new();
+    let (gate, mut queue) = door();
+    publisher.up(Info::default(), gate.clone());
+    let (events, _told) = mpsc::channel(16);
+    let facts = NodeFacts {
+        capacity: vec![("cpu".to_owned(), "8".to_owned())],
+        allocatable: Vec::new(),
+        architecture: "arm64".to_owned(),
+        operating_system: "linux".to_owned(),
+        labels: Vec::new(),
+        taints: Vec::new(),
+        conditions: Vec::new(),
+    };
+    let act = async {
+        let mut sink = watched(&mut queue, Ok(())).await;
+        sink.try_send(vec![Event::Node(facts)]).unwrap();
+        let mut health = seen.health.clone();
+        let changed =
+            health.wait_for(|health| health.info.as_ref().is_some_and(|info| info.node.architecture == "arm64")).await;
+        assert_eq!(changed.unwrap().info.as_ref().unwrap().node.capacity["cpu"], "8");
+    };
+    tokio::select! {
+        // Cancel-safe: the test is over.
+        () = forward(gate, WATCHING, events, &publisher) => panic!("forwarding ended"),
+        // As above.
+        () = act => {}
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_ends_is_a_resync_and_is_opened_again() {
+    play(WATCHING, async |mut queue, mut told, _| {
+        drop(watched(&mut queue, Ok(())).await);
+        assert!(matches!(told.recv().await, Some(ProviderEvent::Resync)));
+        let mut sink = watched(&mut queue, Ok(())).await;
+        sink.try_send(vec![Event::Gone(pod("a"))]).unwrap();
+        assert!(matches!(told.recv().await, Some(ProviderEvent::Gone(_))));
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_watch_the_host_is_asked_to_list_again_and_again() {
+    play(Features::default(), async |_queue, mut told, _| {
+        let begun = tokio::time::Instant::now();
+        for _ in 0..3 {
+            assert!(matches!(told.recv().await, Some(ProviderEvent::Resync)));
+        }
+        assert_eq!(begun.elapsed(), POLL_INTERVAL * 3);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_fails_is_tried_again_with_lists_in_between() {
+    play(WATCHING, async |mut queue, mut told, _| {
+        let failed = types::Error::Unavailable(types::Retry { message: "away".to_owned(), retry_after_ms: None });
+        drop(watched(&mut queue, Err(failed)).await);
+        assert!(matches!(told.recv().await, Some(ProviderEvent::Resync)));
+        watched(&mut queue, Ok(())).await;
+    })
+    .await;
+}
