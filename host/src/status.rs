@@ -10,6 +10,7 @@ pub(crate) mod phase;
 
 use k8s_openapi::api::core::v1::{HostIP, Pod, PodIP, PodStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
 
 pub(crate) use phase::Phase;
 
@@ -88,7 +89,9 @@ fn start_time(facts: &Facts<'_>) -> Time {
     let known = facts.baseline.start_time.as_ref();
     let reported = facts.report.and_then(|report| report.start_time.as_ref());
     // What the API server holds comes first: a start time never moves.
-    known.or(reported).unwrap_or(facts.now).clone()
+    let time = known.or(reported).unwrap_or(facts.now);
+    // As the API server keeps it: a finer time would look changed for ever.
+    Time(Timestamp::from_second(time.0.as_second()).unwrap_or(time.0))
 }
 
 /// Addresses stay when the provider is silent about them: a terminated pod keeps its last address, as on a kubelet.

@@ -22,7 +22,7 @@ use pluglet_model::provider::{Features, Provider};
 use tokio::sync::watch;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info, warn};
+use tracing::{debug, info, trace, warn};
 
 use super::port::{EventSink, PodStore, WriteError};
 use super::state::{Action, Event, Failure, Machine, Policy, State, Wish};
@@ -403,6 +403,7 @@ impl Actor {
             self.status_timer.get_or_insert_with(|| Box::pin(sleep_until(self.write_after)));
             return;
         }
+        trace!(pod = %self.key, uid = %self.key.uid, %patch, "writing the status");
         let (store, key) = (self.shared.store.clone(), self.key.clone());
         self.written = Some(wanted);
         self.write = Some(async move { store.patch_status(&key, patch).await }.boxed());

@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1::{
     ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting, ContainerStatus, PodStatus,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
 
 use super::{Facts, Phase};
 
@@ -93,7 +94,31 @@ fn complete(
     let state = status.state.take().filter(has_state).unwrap_or_else(|| assumed(facts, kind));
     status.state = Some(if facts.stopped { stopped(facts, state) } else { state });
     settle_readiness(&mut status, reported.is_none(), kind);
+    as_the_api_server_holds_it(&mut status);
     status
+}
+
+/// The API server keeps times in whole seconds and never leaves `lastState` out. A status in another form would look changed for
+/// ever.
+fn as_the_api_server_holds_it(status: &mut ContainerStatus) {
+    let last = status.last_state.get_or_insert_default();
+    for state in [Some(last), status.state.as_mut()].into_iter().flatten() {
+        if let Some(running) = &mut state.running {
+            whole_second(&mut running.started_at);
+        }
+        if let Some(ended) = &mut state.terminated {
+            whole_second(&mut ended.started_at);
+            whole_second(&mut ended.finished_at);
+        }
+    }
+}
+
+fn whole_second(time: &mut Option<Time>) {
+    if let Some(time) = time
+        && let Ok(whole) = Timestamp::from_second(time.0.as_second())
+    {
+        time.0 = whole;
+    }
 }
 
 fn has_state(state: &ContainerState) -> bool {

@@ -187,6 +187,22 @@ fn translating_what_was_written_gives_no_further_patch() {
 }
 
 #[test]
+fn what_the_api_server_makes_of_a_status_is_not_a_difference() {
+    let pod = simple("Always");
+    let state = json!({ "running": { "startedAt": "2026-01-01T00:00:00.123456Z" } });
+    let container = |name: &str| json!({ "name": name, "image": "i", "imageID": "", "ready": true, "restartCount": 0, "state": state });
+    let report =
+        status(json!({ "containerStatuses": [container("a"), container("b")], "startTime": "2026-01-01T00:00:00.9Z" }));
+    let (empty, now) = (PodStatus::default(), time(100));
+    let wanted = translate(&facts(&pod, &empty, Some(&report), &now));
+    // Times lose their fractions and an empty lastState stays.
+    let mut held = serde_json::to_value(&wanted).unwrap();
+    held["containerStatuses"][0]["lastState"] = json!({});
+    let held = status(held);
+    assert_eq!(patch::between("u", &held, &translate(&facts(&pod, &held, Some(&report), &now))), None);
+}
+
+#[test]
 fn a_patch_carries_the_uid_and_only_what_differs() {
     let held = status(json!({
         "phase": "Pending", "reason": "Old", "qosClass": "BestEffort", "podIPs": [{ "ip": "10.0.0.1" }],
