@@ -6,11 +6,11 @@
 //! Two lanes run side by side so that a slow backend never holds up a status, nor a slow API server a deletion.
 
 mod lanes;
+mod writing;
 
 use std::future::pending;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -22,22 +22,13 @@ use pluglet_model::provider::{Features, Provider};
 use tokio::sync::watch;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info, trace, warn};
+use tracing::{debug, info, warn};
 
 use super::port::{EventSink, PodStore, WriteError};
 use super::state::{Action, Event, Failure, Machine, Policy, State, Wish};
-use crate::status::{self, Facts, patch};
+use crate::status;
 use lanes::Answer;
-
-/// A create or a stop that is through sooner costs one status write instead of two: the API server need not hear of what is
-/// about to be over.
-const QUIET: Duration = Duration::from_secs(1);
-/// Pause after a status write that failed; doubles.
-const FIRST_WRITE_RETRY: Duration = Duration::from_millis(500);
-const LONGEST_WRITE_RETRY: Duration = Duration::from_secs(30);
-/// Least time between two writes of one and the same status. Without it two writers that disagree about a field, or an API server
-/// that never keeps one as sent, would make a loop as fast as the network.
-const REASSERT: Duration = Duration::from_secs(10);
+use writing::{FIRST_WRITE_RETRY, QUIET};
 
 /// What all actors share.
 pub(crate) struct Shared {
@@ -374,87 +365,6 @@ impl Actor {
         let ended = self.has_ended(&answered);
         self.report = Some(Arc::new(answered));
         ended
-    }
-
-    /// Starts a status write when the API server holds something else than it shall.
-    fn sync_status(&mut self, draining: bool) {
-        let settled = matches!(self.machine.state, State::Gone | State::Removing);
-        if self.write.is_some() || settled || self.machine.wish == Wish::Vanished || draining || !self.dirty {
-            return;
-        }
-        self.dirty = false;
-        let wanted = self.wanted();
-        let Some(patch) = patch::between(&self.key.uid, &self.baseline, &wanted) else {
-            if self.machine.state == State::Finishing {
-                self.step(Event::Written);
-            }
-            return;
-        };
-        if self.refused.as_ref() == Some(&wanted) {
-            return;
-        }
-        let passing = match self.machine.state {
-            State::Pending | State::Creating => self.held.is_none(),
-            State::Stopping => true,
-            _ => false,
-        };
-        let again = self.written.as_ref() == Some(&wanted);
-        if (passing || again || self.write_failures > 0) && Instant::now() < self.write_after {
-            self.status_timer.get_or_insert_with(|| Box::pin(sleep_until(self.write_after)));
-            return;
-        }
-        trace!(pod = %self.key, uid = %self.key.uid, %patch, "writing the status");
-        let (store, key) = (self.shared.store.clone(), self.key.clone());
-        self.written = Some(wanted);
-        self.write = Some(async move { store.patch_status(&key, patch).await }.boxed());
-    }
-
-    fn wanted(&self) -> PodStatus {
-        let now = Time(Timestamp::from_second(Timestamp::now().as_second()).unwrap_or(Timestamp::UNIX_EPOCH));
-        status::translate(&Facts {
-            pod: &self.pod,
-            baseline: &self.baseline,
-            report: self.report.as_deref(),
-            held: self.held.as_ref().map(|failure| (failure.reason, failure.message.as_str())),
-            failed: self.failed,
-            stopped: self.machine.state == State::Finishing,
-            host_ip: &self.shared.host_ip,
-            now: &now,
-        })
-    }
-
-    fn write_ended(&mut self, outcome: Result<u64, WriteError>) {
-        self.write = None;
-        self.dirty = true;
-        match outcome {
-            Ok(version) => {
-                self.write_failures = 0;
-                self.write_after = Instant::now() + REASSERT;
-                // A version that the watch has passed already holds our write and whatever came after it.
-                if version >= self.baseline_version
-                    && let Some(written) = &self.written
-                {
-                    self.baseline_version = version;
-                    patch::apply(&mut self.baseline, written);
-                }
-            }
-            // Its end arrives by the watch.
-            Err(WriteError::Gone) => self.refused.clone_from(&self.written),
-            Err(WriteError::Refused(message)) => {
-                warn!(pod = %self.key, uid = %self.key.uid, %message, "the API server refused the status");
-                self.shared.events.record(&self.key, true, "StatusRefused", &message);
-                self.refused.clone_from(&self.written);
-            }
-            Err(WriteError::Later { message, after }) => {
-                let pause = FIRST_WRITE_RETRY
-                    .saturating_mul(2_u32.saturating_pow(self.write_failures.min(10)))
-                    .min(LONGEST_WRITE_RETRY)
-                    .max(after.unwrap_or_default());
-                self.write_failures += 1;
-                self.write_after = Instant::now() + pause;
-                info!(pod = %self.key, uid = %self.key.uid, %message, ?pause, "status not written, trying again");
-            }
-        }
     }
 
     fn remove_ended(&mut self, outcome: Result<(), WriteError>) {

@@ -3,7 +3,7 @@
 //! In: a directory. Out: text files in it. Best effort: whatever can't be had is replaced by the reason.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
@@ -11,6 +11,9 @@ use anyhow::{Context, Result};
 use crate::components::Component;
 use crate::control_plane::ControlPlane;
 use crate::process;
+
+/// The environment variable that names the directory for dumps of failing tests.
+pub const ENVIRONMENT: &str = "PLUGLET_DUMPS";
 
 /// Lines of each component's log: enough for the last minutes, short enough to read.
 const LINES: usize = 400;
@@ -36,6 +39,11 @@ impl ControlPlane {
         }
         Ok(())
     }
+}
+
+/// Where failing tests leave their dumps, each in a directory of its own.
+pub fn directory() -> PathBuf {
+    std::env::var_os(ENVIRONMENT).map_or_else(|| std::env::temp_dir().join("pluglet-dumps"), PathBuf::from)
 }
 
 /// What a command printed, both streams, or why there is nothing.

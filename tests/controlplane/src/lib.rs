@@ -27,7 +27,7 @@ mod certificates;
 mod components;
 mod control;
 mod control_plane;
-mod dump;
+pub mod dump;
 mod kubeconfig;
 mod layout;
 mod namespace;

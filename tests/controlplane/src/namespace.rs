@@ -1,7 +1,8 @@
 //! A namespace of its own for each test.
 //!
 //! In: a name that says what the test shows. Out: a fresh namespace in which pods can be created. When the test ends
-//! the namespace is deleted; when it ends by a panic, its objects and events are printed first.
+//! the namespace is deleted; when it ends by a panic, a dump is made first, and the latest of its objects and events are
+//! printed.
 
 use std::process::Stdio;
 use std::thread;
@@ -18,6 +19,9 @@ use crate::wait::{self, Answer};
 
 /// For the controllers to make the namespace's service account, without which no pod is admitted.
 const USABLE: Duration = Duration::from_secs(60);
+
+/// Lines of each listing that a failing test prints; all of them are in the dump.
+const PRINTED: usize = 40;
 
 /// A namespace that ends with this value.
 #[derive(Debug)]
@@ -58,15 +62,20 @@ impl<'a> TestNamespace<'a> {
         command
     }
 
-    fn print_state(&self) {
-        let parts: [&[&str]; 3] = [
-            &["get", "all", "-o", "wide"],
-            &["get", "pods", "-o", "yaml"],
-            &["get", "events", "-o", "wide", "--sort-by=.metadata.creationTimestamp"],
-        ];
+    fn keep_and_print(&self) {
+        let dir = dump::directory().join(&self.name);
+        match self.control_plane.dump(&dir) {
+            Ok(()) => eprintln!("--- the state of the cluster is in {}", dir.display()),
+            Err(error) => eprintln!("--- cannot keep the state of the cluster in {}: {error:#}", dir.display()),
+        }
+        let parts: [&[&str]; 2] =
+            [&["get", "all", "-o", "wide"], &["get", "events", "--sort-by=.metadata.creationTimestamp"]];
         for arguments in parts {
             let text = dump::output(self.kubectl().args(arguments).arg("--request-timeout=20s"));
-            eprintln!("--- kubectl --namespace {} {}\n{text}", self.name, arguments.join(" "));
+            let lines: Vec<&str> = text.lines().collect();
+            let skipped = lines.len().saturating_sub(PRINTED);
+            eprintln!("--- kubectl --namespace {} {} ({skipped} lines skipped)", self.name, arguments.join(" "));
+            lines.iter().skip(skipped).for_each(|line| eprintln!("{line}"));
         }
     }
 }
@@ -74,7 +83,7 @@ impl<'a> TestNamespace<'a> {
 impl Drop for TestNamespace<'_> {
     fn drop(&mut self) {
         if thread::panicking() {
-            self.print_state();
+            self.keep_and_print();
         }
         // Through kubectl, because a drop cannot await. Not waited for: the controllers empty it in their own time,
         // and the next test has a namespace of its own.

@@ -116,7 +116,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         let report = match bench.rounds(arguments.rounds).await {
             Ok(report) => report,
             Err(error) => {
-                failure::dump(&workspace, &plane, "bench", &bench.logs());
+                failure::dump(&plane, &failure::directory(&workspace, "bench"), &bench.logs());
                 return Err(error);
             }
         };

@@ -90,6 +90,13 @@ impl Package {
 pub(crate) fn cargo() -> Command {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(repository()).stdin(Stdio::null());
+    // What `cargo run` tells this program about its own package would reach build scripts that watch such variables (ring's does):
+    // each call from here and each call by hand would then compile half of the dependencies anew.
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")) {
+            cargo.env_remove(name);
+        }
+    }
     cargo
 }
 

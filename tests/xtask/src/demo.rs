@@ -58,7 +58,7 @@ async fn set_up(workspace: &Workspace, spec: &Spec<'_>) -> Result<(ControlPlane,
     let mut node = Node::start(&plane, spec)?;
     println!("pluglet's log: {}", node.log().display());
     if let Err(error) = perform(&plane, &mut node).await {
-        failure::dump(workspace, &plane, "demo", &[node.log().to_owned()]);
+        failure::dump(&plane, &failure::directory(workspace, "demo"), &[node.log().to_owned()]);
         return Err(error);
     }
     Ok((plane, node))

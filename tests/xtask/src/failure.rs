@@ -6,12 +6,16 @@ use controlplane::ControlPlane;
 
 use crate::cargo::Workspace;
 
-/// Dumps the cluster into `target/dumps/NAME-TIME`, with copies of `logs`, and says where. Never fails itself: there is
-/// a more important error to report.
-pub(crate) fn dump(workspace: &Workspace, plane: &ControlPlane, name: &str, logs: &[PathBuf]) {
+/// A directory for the dumps of one run, `target/dumps/NAME-TIME`. Not made yet.
+pub(crate) fn directory(workspace: &Workspace, name: &str) -> PathBuf {
     let time = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
-    let dir = workspace.target.join("dumps").join(format!("{name}-{time}"));
-    match plane.dump(&dir) {
+    workspace.target.join("dumps").join(format!("{name}-{time}"))
+}
+
+/// Dumps the cluster into `dir`, with copies of `logs`, and says where. Never fails itself: there is a more important
+/// error to report.
+pub(crate) fn dump(plane: &ControlPlane, dir: &Path, logs: &[PathBuf]) {
+    match plane.dump(dir) {
         Ok(()) => eprintln!("what may explain it is in {}", dir.display()),
         Err(error) => eprintln!("cannot write a dump to {}: {error:#}", dir.display()),
     }

@@ -8,7 +8,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 use clap::ValueEnum;
-use controlplane::{ControlPlane, ENVIRONMENT, Options};
+use controlplane::{ControlPlane, ENVIRONMENT, Options, dump};
 
 use super::Arguments;
 use super::programs::{Program, Programs};
@@ -104,21 +104,23 @@ fn cluster(
     components: &Path,
     arguments: &Arguments,
 ) -> Result<Vec<String>> {
-    // The same packages as for the tests, so that cargo chooses the same features and compiles little.
-    cargo::run(cargo::cargo().args(["build", "--workspace", "--bin", "pluglet"]))?;
+    // Together with the tests, so that cargo chooses the same features as for them and has nothing left to compile.
+    cargo::run(cargo::cargo().args(["build", "--workspace", "--tests", "--bin", "pluglet"]))?;
     let binary = workspace.binary("pluglet", "dev");
     interrupt::block_on(async {
         let plane = interrupt::unless_requested(ControlPlane::start(Options::default())).await?;
+        let dumps = failure::directory(workspace, "test");
         let failed = run_each(programs, |command| {
             command
                 .env(ENVIRONMENT, plane.dir())
+                .env(dump::ENVIRONMENT, &dumps)
                 .env(BINARY, &binary)
                 .env(COMPONENTS, components)
                 .arg(format!("--test-threads={}", arguments.cluster_threads))
                 .args(&arguments.filter)
         });
         if !failed.is_empty() {
-            failure::dump(workspace, &plane, "test", &[]);
+            failure::dump(&plane, &dumps, &[]);
         }
         Ok(failed)
     })

@@ -1,0 +1,111 @@
+//! The API lane of an actor: keeps the status that the API server holds equal to the truth.
+//!
+//! In: the actor's view of the pod. Out: status patches, one at a time. Invariant: equal statuses are never written, and neither is one
+//! that is about to be overtaken.
+
+use std::time::Duration;
+
+use futures::FutureExt;
+use k8s_openapi::api::core::v1::PodStatus;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
+use tokio::time::{Instant, sleep_until};
+use tracing::{info, trace, warn};
+
+use super::Actor;
+use crate::pods::port::WriteError;
+use crate::pods::state::{Event, State, Wish};
+use crate::status::{self, Facts, patch};
+
+/// A create or a stop that is through sooner costs one status write instead of two: the API server need not hear of what is
+/// about to be over.
+pub(super) const QUIET: Duration = Duration::from_secs(1);
+/// Pause after a status write that failed; doubles.
+pub(super) const FIRST_WRITE_RETRY: Duration = Duration::from_millis(500);
+const LONGEST_WRITE_RETRY: Duration = Duration::from_secs(30);
+/// Least time between two writes of one and the same status. Without it two writers that disagree about a field, or an API server
+/// that never keeps one as sent, would make a loop as fast as the network.
+const REASSERT: Duration = Duration::from_secs(10);
+
+impl Actor {
+    /// Starts a status write when the API server holds something else than it shall.
+    pub(super) fn sync_status(&mut self, draining: bool) {
+        let settled = matches!(self.machine.state, State::Gone | State::Removing);
+        if self.write.is_some() || settled || self.machine.wish == Wish::Vanished || draining || !self.dirty {
+            return;
+        }
+        self.dirty = false;
+        let wanted = self.wanted();
+        let Some(patch) = patch::between(&self.key.uid, &self.baseline, &wanted) else {
+            if self.machine.state == State::Finishing {
+                self.step(Event::Written);
+            }
+            return;
+        };
+        if self.refused.as_ref() == Some(&wanted) {
+            return;
+        }
+        let passing = match self.machine.state {
+            State::Pending | State::Creating => self.held.is_none(),
+            State::Stopping => true,
+            _ => false,
+        };
+        let again = self.written.as_ref() == Some(&wanted);
+        if (passing || again || self.write_failures > 0) && Instant::now() < self.write_after {
+            self.status_timer.get_or_insert_with(|| Box::pin(sleep_until(self.write_after)));
+            return;
+        }
+        trace!(pod = %self.key, uid = %self.key.uid, %patch, "writing the status");
+        let (store, key) = (self.shared.store.clone(), self.key.clone());
+        self.written = Some(wanted);
+        self.write = Some(async move { store.patch_status(&key, patch).await }.boxed());
+    }
+
+    fn wanted(&self) -> PodStatus {
+        let now = Time(Timestamp::from_second(Timestamp::now().as_second()).unwrap_or(Timestamp::UNIX_EPOCH));
+        status::translate(&Facts {
+            pod: &self.pod,
+            baseline: &self.baseline,
+            report: self.report.as_deref(),
+            held: self.held.as_ref().map(|failure| (failure.reason, failure.message.as_str())),
+            failed: self.failed,
+            stopped: self.machine.state == State::Finishing,
+            host_ip: &self.shared.host_ip,
+            now: &now,
+        })
+    }
+
+    pub(super) fn write_ended(&mut self, outcome: Result<u64, WriteError>) {
+        self.write = None;
+        self.dirty = true;
+        match outcome {
+            Ok(version) => {
+                self.write_failures = 0;
+                self.write_after = Instant::now() + REASSERT;
+                // A version that the watch has passed already holds our write and whatever came after it.
+                if version >= self.baseline_version
+                    && let Some(written) = &self.written
+                {
+                    self.baseline_version = version;
+                    patch::apply(&mut self.baseline, written);
+                }
+            }
+            // Its end arrives by the watch.
+            Err(WriteError::Gone) => self.refused.clone_from(&self.written),
+            Err(WriteError::Refused(message)) => {
+                warn!(pod = %self.key, uid = %self.key.uid, %message, "the API server refused the status");
+                self.shared.events.record(&self.key, true, "StatusRefused", &message);
+                self.refused.clone_from(&self.written);
+            }
+            Err(WriteError::Later { message, after }) => {
+                let pause = FIRST_WRITE_RETRY
+                    .saturating_mul(2_u32.saturating_pow(self.write_failures.min(10)))
+                    .min(LONGEST_WRITE_RETRY)
+                    .max(after.unwrap_or_default());
+                self.write_failures += 1;
+                self.write_after = Instant::now() + pause;
+                info!(pod = %self.key, uid = %self.key.uid, %message, ?pause, "status not written, trying again");
+            }
+        }
+    }
+}
