@@ -1,7 +1,7 @@
 //! The API server: the only place, beside `app`, that holds a Kubernetes client.
 //!
 //! In: a kubeconfig or the in-cluster environment. Out: the ports that `pods`, `node` and `kubelet` own, implemented for a cluster.
-//! Invariant: every call but a watch has a deadline, and heartbeats have a connection of their own.
+//! Invariant: every write and review has a deadline, and the lease has a connection of its own.
 
 pub(crate) mod access;
 pub(crate) mod client;

@@ -27,7 +27,7 @@ use crate::args::{Cli, Command, ProviderCommand, Run};
 use crate::config::{self, Config};
 use crate::kubelet::routes::{self, Rooms};
 use crate::kubelet::{server, tls};
-use crate::node::desired::Settings;
+use crate::node::desired::{self, Settings};
 use crate::node::{lease, reconcile};
 use crate::pods::actor::Shared;
 use crate::pods::dispatch;
@@ -96,6 +96,7 @@ async fn be_a_node(run: Run) -> Result<(), Error> {
         provider: provider_name,
         address,
         port,
+        kubelet_version: desired::kubelet_version(client::server_minor(&clients.node).await),
         labels: run.labels(),
         taints: run.chosen_taints(),
     };
@@ -115,7 +116,9 @@ async fn be_a_node(run: Run) -> Result<(), Error> {
         }
     };
     let uid = node_uid.borrow().clone();
-    let removal = run.remove_node_on_exit.then(|| (ClusterNode::new(clients.heartbeat.clone(), &run.node_name), uid));
+    let removal = run
+        .remove_node_on_exit
+        .then(|| (ClusterNode::new(clients.node.clone(), clients.lease.clone(), &run.node_name), uid));
     shutdown::drain(reason, &tasks, &*provider, run.drain_timeout, removal).await;
     if reason == "a failure" { Err(Error::Ended) } else { Ok(()) }
 }
@@ -197,7 +200,7 @@ fn start_node(
     settings: Settings,
     provider: &dyn Provider,
 ) -> watch::Receiver<Option<String>> {
-    let node = Arc::new(ClusterNode::new(clients.heartbeat.clone(), &settings.name));
+    let node = Arc::new(ClusterNode::new(clients.node.clone(), clients.lease.clone(), &settings.name));
     let (uid, node_uid) = watch::channel(None);
     let nodes = node.watch();
     let reconciling = reconcile::run(settings, node.clone(), nodes, provider.health(), uid, tasks.cancel_token());

@@ -43,7 +43,7 @@ pub(crate) enum Command {
     pluglet run --node-name edge --provider ./hello.wasm --taint none --node-label example.com/zone=edge")]
 pub(crate) struct Run {
     /// The name of the Node object.
-    #[arg(long)]
+    #[arg(long, value_name = "NAME", value_parser = parse_node_name)]
     pub node_name: String,
     /// NAME for NAME.wasm in one of the plugin directories, or the path of a component.
     #[arg(long, value_name = "NAME|PATH")]
@@ -160,18 +160,55 @@ fn parse_taint(text: &str) -> Result<TaintFlag, String> {
         Some((key, value)) => (key, Some(value.to_owned())),
         None => (key_value, None),
     };
-    if key.is_empty() {
-        return Err(shape.to_owned());
-    }
+    qualified_name(key)?;
+    label_value(value.as_deref().unwrap_or_default())?;
     Ok(TaintFlag::Taint(Taint { key: key.to_owned(), value, effect: effect.to_owned(), time_added: None }))
 }
 
 fn parse_label(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or("expected KEY=VALUE")?;
-    if key.is_empty() {
-        return Err("the key is empty".to_owned());
-    }
+    qualified_name(key)?;
+    label_value(value)?;
     Ok((key.to_owned(), value.to_owned()))
+}
+
+/// A DNS subdomain (RFC 1123), as the API server wants names of nodes.
+fn parse_node_name(text: &str) -> Result<String, String> {
+    if is_subdomain(text) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!(
+            "{text:?} must be lower-case letters, digits, '-' and '.', starting and ending with a letter or digit, at most 253"
+        ))
+    }
+}
+
+fn is_subdomain(text: &str) -> bool {
+    let part = |part: &str| {
+        !part.is_empty()
+            && part.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+            && !part.starts_with('-')
+            && !part.ends_with('-')
+    };
+    text.len() <= 253 && text.split('.').all(part)
+}
+
+/// The key of a label or taint: [prefix/]name.
+fn qualified_name(key: &str) -> Result<(), String> {
+    let (prefix, name) = key.split_once('/').map_or((None, key), |(prefix, name)| (Some(prefix), name));
+    if prefix.is_none_or(is_subdomain) && !name.is_empty() && label_value(name).is_ok() {
+        return Ok(());
+    }
+    Err(format!("{key:?} is no key such as example.com/zone"))
+}
+
+/// At most 63 letters, digits, '-', '_' and '.', starting and ending with a letter or digit; or nothing.
+fn label_value(value: &str) -> Result<(), String> {
+    let alphanumeric = |c: char| c.is_ascii_alphanumeric();
+    let fits = value.len() <= 63
+        && value.chars().all(|c| alphanumeric(c) || "-_.".contains(c))
+        && (value.is_empty() || value.starts_with(alphanumeric) && value.ends_with(alphanumeric));
+    if fits { Ok(()) } else { Err(format!("{value:?} is no value for a label or taint")) }
 }
 
 /// Durations as Go writes them: 500ms, 30s, 2m, 1h30m.
@@ -195,6 +232,18 @@ mod tests {
         assert_eq!(parse_taint("none"), Ok(TaintFlag::None));
         assert!(parse_taint("a=b:Sometimes").unwrap_err().contains("NoSchedule"));
         assert!(parse_taint("a=b").is_err());
+    }
+
+    #[test]
+    fn names_that_the_api_server_would_refuse_are_refused_here() {
+        for bad in ["", "Node", "a_b", "-a", "a..b"] {
+            assert!(parse_node_name(bad).is_err(), "{bad}");
+        }
+        assert!(parse_node_name("node-1.example").is_ok());
+        for bad in ["=x", "a b=x", "a/b/c=x", "key=-x", "key=a b"] {
+            assert!(parse_label(bad).is_err(), "{bad}");
+        }
+        assert!(parse_label("example.com/zone=a").is_ok());
     }
 
     #[test]

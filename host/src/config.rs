@@ -148,8 +148,8 @@ fn limits(given: &LimitsFile, mistakes: &mut Vec<String>) -> Limits {
         None => {}
     }
     match given.concurrency {
-        Some(calls @ 1..=512) => limits.concurrency = calls,
-        Some(_) => mistakes.push("limits.concurrency: must be 1 to 512".to_owned()),
+        Some(calls @ 1..=4096) => limits.concurrency = calls,
+        Some(_) => mistakes.push("limits.concurrency: must be 1 to 4096".to_owned()),
         None => {}
     }
     limits

@@ -46,7 +46,7 @@ fn there(known: &[String]) -> String {
 /// A component that has been found and looked at.
 #[derive(Debug)]
 pub(crate) struct Found {
-    /// The name for labels and state: from its manifest, else from its file.
+    /// The name of its file: what the operator calls it, whatever it calls itself. It names labels and state.
     pub name: String,
     pub path: PathBuf,
     pub inspection: Inspection,
@@ -65,8 +65,7 @@ pub(crate) fn find(provider: &str, directories: &[PathBuf]) -> Result<Found, Err
 
 fn look_at(path: PathBuf) -> Result<Found, Error> {
     let inspection = inspect(&path).map_err(|source| Error::Unusable { path: path.clone(), source })?;
-    let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-    let name = inspection.manifest.as_ref().map_or(stem, |manifest| manifest.name.clone());
+    let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
     Ok(Found { name, path, inspection })
 }
 

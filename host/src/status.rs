@@ -98,12 +98,14 @@ fn start_time(facts: &Facts<'_>) -> Time {
 fn addresses(facts: &Facts<'_>) -> (Option<String>, Option<Vec<PodIP>>) {
     let reported = facts.report.filter(|report| report.pod_ip.is_some() || report.pod_ips.is_some());
     let source = reported.unwrap_or(facts.baseline);
-    let ips = match (&source.pod_ips, &source.pod_ip) {
-        (Some(ips), _) if !ips.is_empty() => ips.clone(),
-        (_, Some(ip)) if !ip.is_empty() => vec![PodIP { ip: ip.clone() }],
-        _ => return (None, None),
-    };
-    (ips.first().map(|first| first.ip.clone()), Some(ips))
+    let told = source.pod_ips.iter().flatten().map(|ip| &ip.ip);
+    // The API server refuses a status with anything else in it, and with it the whole status.
+    let is_address = |ip: &&String| ip.parse::<std::net::IpAddr>().is_ok();
+    let mut ips: Vec<PodIP> = told.filter(is_address).map(|ip| PodIP { ip: ip.clone() }).collect();
+    if ips.is_empty() {
+        ips.extend(source.pod_ip.iter().filter(is_address).map(|ip| PodIP { ip: ip.clone() }));
+    }
+    (ips.first().map(|first| first.ip.clone()), (!ips.is_empty()).then_some(ips))
 }
 
 /// `status.reason` and `status.message`: the host's verdict, else the provider's words, else what was there while the phase stays.

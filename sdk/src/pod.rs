@@ -31,7 +31,7 @@ impl fmt::Display for PodRef {
     }
 }
 
-/// A pod whose environment, command, arguments, files and registry credentials the host has resolved.
+/// A pod as the host hands it over, with the files and registry credentials that the host has looked up for it.
 ///
 /// A provider never reads the API server: what is not in here, it does not need.
 #[derive(Clone, Default)]

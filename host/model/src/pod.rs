@@ -63,7 +63,7 @@ pub struct PodPlan {
     pub key: PodKey,
     /// `metadata.generation` of `pod`.
     pub generation: u64,
-    /// The pod with environment, command and arguments resolved.
+    /// The pod as the provider shall see it.
     pub pod: Arc<Pod>,
     /// Volumes whose files the host made.
     pub volumes: Vec<Volume>,

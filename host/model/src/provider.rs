@@ -30,7 +30,8 @@ pub trait Provider: Send + Sync + 'static {
     async fn delete(&self, key: &PodKey, grace: Duration) -> Result<(), Error>;
     /// The present status of one pod.
     async fn status(&self, key: &PodKey) -> Result<PodStatus, Error>;
-    /// Every pod the provider answers for.
+    /// Every pod the provider answers for. An empty status (`PodStatus::default()`) stands for one that could not be read: the pod is
+    /// there.
     async fn list(&self) -> Result<Vec<(PodKey, PodStatus)>, Error>;
 
     /// The log of one container.
@@ -255,10 +256,10 @@ impl Error {
     #[must_use]
     pub fn retry(&self) -> Retry {
         match self {
-            Self::Invalid(_) | Self::Unsupported(_) | Self::AlreadyExists => Retry::Never,
+            Self::Invalid(_) | Self::Unsupported(_) => Retry::Never,
             Self::Restarting(_) => Retry::Soon,
             Self::Unavailable { retry_after, .. } | Self::Quota { retry_after, .. } => Retry::Backoff(*retry_after),
-            Self::NotFound | Self::Internal(_) | Self::Timeout { .. } => Retry::Backoff(None),
+            Self::NotFound | Self::AlreadyExists | Self::Internal(_) | Self::Timeout { .. } => Retry::Backoff(None),
             Self::Denied(_) | Self::Crashed { .. } => Retry::Slowly,
         }
     }

@@ -1,9 +1,9 @@
 //! The HTTP/2 client stack under kube.
 //!
-//! In: a kubeconfig. Out: [`Clients`]. Invariant: two connections; what the workload does can never keep a lease from being renewed.
+//! In: a kubeconfig. Out: [`Clients`]. Invariant: the lease has a connection of its own; nothing else can keep it from being renewed.
 //!
 //! kube's own stack speaks HTTP/1.1, so each watch and each call under way would cost a connection, and its default retry can hold a
-//! call for minutes. Here one connection carries everything, and whoever calls decides about retries.
+//! call for minutes. Here a connection carries all calls of its kind, and whoever calls decides about retries.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -19,8 +19,8 @@ use tower::{BoxError, ServiceBuilder};
 /// Calls under way at once on the workload connection. More would only queue in the API server, and be counted against this
 /// identity by its priority-and-fairness levels.
 const WORKLOAD_CONCURRENCY: usize = 64;
-/// A heartbeat is one call at a time; two leave room for one that hangs.
-const HEARTBEAT_CONCURRENCY: usize = 2;
+/// The node makes one call at a time; two leave room for one that hangs.
+const NODE_CONCURRENCY: usize = 2;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// A peer that does not acknowledge for so long is gone: the next call dials anew.
 const DEAD_PEER: Duration = Duration::from_secs(15);
@@ -28,14 +28,22 @@ const DEAD_PEER: Duration = Duration::from_secs(15);
 const PING_EVERY: Duration = Duration::from_secs(10);
 const PING_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Bytes of one answer that may be on their way unread. The API server closes a watch whose reader falls behind, and with HTTP/2's own
+/// 64 KiB a dozen pods are behind. Go's clients have the same.
+const STREAM_WINDOW: u32 = 4 << 20;
+/// The same for all answers of a connection together: it bounds the memory that a burst can take here.
+const CONNECTION_WINDOW: u32 = 16 << 20;
+
 /// How long a call other than a watch may take.
 pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The clients of this process.
 #[derive(Clone)]
 pub(crate) struct Clients {
-    /// Leases and node status.
-    pub heartbeat: Client,
+    /// The lease alone.
+    pub lease: Client,
+    /// The Node object.
+    pub node: Client,
     /// Everything else.
     pub workload: Client,
     /// The certificate authorities that the kubeconfig trusts, DER.
@@ -81,7 +89,8 @@ pub(crate) async fn connect(kubeconfig: Option<&Path>) -> Result<Clients, Error>
         (None, None) => vec![],
     };
     Ok(Clients {
-        heartbeat: client(&config, HEARTBEAT_CONCURRENCY).map_err(failed)?,
+        lease: client(&config, NODE_CONCURRENCY).map_err(failed)?,
+        node: client(&config, NODE_CONCURRENCY).map_err(failed)?,
         workload: client(&config, WORKLOAD_CONCURRENCY).map_err(failed)?,
         cluster_ca,
         server: config.cluster_url.clone(),
@@ -108,7 +117,8 @@ fn client(config: &Config, concurrency: usize) -> Result<Client, kube::Error> {
         .http2_keep_alive_interval(Some(PING_EVERY))
         .http2_keep_alive_timeout(PING_TIMEOUT)
         .http2_keep_alive_while_idle(true)
-        .http2_adaptive_window(true)
+        .http2_initial_stream_window_size(STREAM_WINDOW)
+        .http2_initial_connection_window_size(CONNECTION_WINDOW)
         .build(connector);
     let service = ServiceBuilder::new()
         .layer(config.base_uri_layer())
@@ -124,6 +134,13 @@ fn with_user_agent<B>(mut request: http::Request<B>) -> http::Request<B> {
     let agent = http::HeaderValue::from_static(concat!("pluglet/", env!("CARGO_PKG_VERSION")));
     request.headers_mut().insert(http::header::USER_AGENT, agent);
     request
+}
+
+/// The API server's minor version; None when it does not say in time.
+pub(crate) async fn server_minor(client: &Client) -> Option<u32> {
+    let version = tokio::time::timeout(CONNECT_TIMEOUT, client.apiserver_version()).await.ok()?.ok()?;
+    // Some distributions write "34+".
+    version.minor.trim_end_matches(|c: char| !c.is_ascii_digit()).parse().ok()
 }
 
 /// Puts [`CALL_TIMEOUT`] around a call.

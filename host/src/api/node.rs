@@ -32,12 +32,9 @@ pub(crate) struct ClusterNode {
 }
 
 impl ClusterNode {
-    pub(crate) fn new(client: Client, name: &str) -> Self {
-        Self {
-            nodes: Api::all(client.clone()),
-            leases: Api::namespaced(client, "kube-node-lease"),
-            name: name.to_owned(),
-        }
+    /// The node in the cluster of these clients, one for the object and one for its lease.
+    pub(crate) fn new(node: Client, lease: Client, name: &str) -> Self {
+        Self { nodes: Api::all(node), leases: Api::namespaced(lease, "kube-node-lease"), name: name.to_owned() }
     }
 
     /// The object, now and after each change; None while it does not exist.

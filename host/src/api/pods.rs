@@ -50,7 +50,8 @@ impl PodStore for ClusterPods {
         let request = requests(key)
             .patch_subresource("status", &key.name, &params, &Patch::Strategic(patch))
             .map_err(|error| WriteError::Refused(error.to_string()))?;
-        let answer: Answer = within(self.client.request(request)).await.map_err(write_error)?;
+        let answer: Answer =
+            within(self.client.request(request)).await.map_err(|error| write_error(error, Write::Patch))?;
         Ok(answer.metadata.resource_version.parse().unwrap_or(0))
     }
 
@@ -60,7 +61,7 @@ impl PodStore for ClusterPods {
             .preconditions(Preconditions { uid: Some(key.uid.to_string()), resource_version: None });
         let request =
             requests(key).delete(&key.name, &params).map_err(|error| WriteError::Refused(error.to_string()))?;
-        within(self.client.request_text(request)).await.map(|_| ()).map_err(write_error)
+        within(self.client.request_text(request)).await.map(|_| ()).map_err(|error| write_error(error, Write::Delete))
     }
 }
 
@@ -68,11 +69,19 @@ fn requests(key: &PodKey) -> Request {
     Request::new(Pod::url_path(&(), Some(&key.namespace)))
 }
 
-fn write_error(error: kube::Error) -> WriteError {
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Write {
+    Patch,
+    Delete,
+}
+
+fn write_error(error: kube::Error, write: Write) -> WriteError {
     match &error {
         kube::Error::Api(status) => match status.code {
-            // 409: the UID of the precondition belongs to another pod by now.
-            404 | 409 | 410 => WriteError::Gone,
+            404 | 410 => WriteError::Gone,
+            // The UID of the precondition belongs to another pod by now. To a patch it only says that somebody else was writing.
+            409 if write == Write::Delete => WriteError::Gone,
+            422 if names_uid(status) => WriteError::Gone,
             400 | 422 => WriteError::Refused(status.message.clone()),
             _ => {
                 let seconds = status.details.as_ref().map(|details| details.retry_after_seconds).filter(|s| *s > 0);
@@ -84,6 +93,11 @@ fn write_error(error: kube::Error) -> WriteError {
         },
         _ => WriteError::Later { message: describe(&error), after: None },
     }
+}
+
+/// A patch that carries the UID of another pod is invalid in just this field.
+fn names_uid(status: &kube::core::Status) -> bool {
+    status.details.iter().flat_map(|details| &details.causes).any(|cause| cause.field == "metadata.uid")
 }
 
 /// An error with its sources, on one line.

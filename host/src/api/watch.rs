@@ -3,7 +3,8 @@
 //! In: the node's name. Out: a stream of [`ObjectEvent`]s. Invariant: the stream never ends, and a [`ObjectEvent::Relisted`] is always a
 //! complete list.
 
-use std::time::Duration;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::time::{Duration, Instant};
 
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, future};
@@ -82,24 +83,51 @@ fn lean(mut pod: Pod) -> Pod {
     pod
 }
 
-/// Pauses between attempts.
+/// An attempt so long after the last failure is a first one again.
+const CALM: Duration = Duration::from_secs(60);
+
+/// Pauses between attempts: doubling, with jitter, until there was a calm time.
 #[derive(Default)]
 pub(crate) struct Pauses {
     failures: u32,
+    last: Option<Instant>,
 }
 
 impl Iterator for Pauses {
     type Item = Duration;
 
     fn next(&mut self) -> Option<Duration> {
+        let now = Instant::now();
+        if self.last.replace(now).is_none_or(|last| now.duration_since(last) > CALM) {
+            self.failures = 0;
+        }
         let pause = FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(self.failures.min(8))).min(LONGEST_PAUSE);
         self.failures += 1;
-        Some(pause)
+        // Up to a quarter more, so that nodes that lost the API server together do not come back together.
+        let jitter = RandomState::new().build_hasher().finish() % 64;
+        Some(pause + pause * u32::try_from(jitter).unwrap_or_default() / 256)
     }
 }
 
 impl Backoff for Pauses {
-    fn reset(&mut self) {
-        self.failures = 0;
+    /// The watcher resets at each event, and announces each attempt by one: that is no success. Time decides.
+    fn reset(&mut self) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_although_the_watcher_resets_them_at_each_attempt() {
+        let mut pauses = Pauses::default();
+        let taken: Vec<_> = (0..8)
+            .filter_map(|_| {
+                pauses.reset();
+                pauses.next()
+            })
+            .collect();
+        assert!(taken.first().is_some_and(|first| *first < FIRST_PAUSE * 2), "{taken:?}");
+        assert!(taken.last().is_some_and(|last| *last >= LONGEST_PAUSE), "{taken:?}");
     }
 }

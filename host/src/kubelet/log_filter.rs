@@ -7,8 +7,12 @@ use std::collections::VecDeque;
 use k8s_openapi::jiff::Timestamp;
 use pluglet_model::provider::LogItem;
 
-/// The most that `tail` keeps back, bytes. A caller may ask for the last billion lines; what does not fit is the oldest.
-const LONGEST_TAIL: usize = 64 << 20;
+/// The most that `tail` keeps back, bytes with [`PIECE_COST`]. A caller may ask for the last billion lines, and many callers may ask at
+/// once; what does not fit is the oldest.
+const LONGEST_TAIL: usize = 16 << 20;
+
+/// What a piece costs beside its bytes. Without it a log of empty lines would take a hundred times the limit.
+const PIECE_COST: usize = 128;
 
 /// What to keep, and how to show it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -115,7 +119,7 @@ impl LogFilter {
 
 impl Tail {
     fn push(&mut self, piece: Piece, lines: u64) {
-        self.bytes += piece.bytes.len();
+        self.bytes += piece.bytes.len() + PIECE_COST;
         let ends = piece.bytes.ends_with(b"\n");
         match self.lines.back_mut().filter(|_| self.open) {
             Some(line) => line.push(piece),
@@ -124,7 +128,7 @@ impl Tail {
         self.open = !ends;
         while self.lines.len() as u64 > lines || self.bytes > LONGEST_TAIL {
             let Some(oldest) = self.lines.pop_front() else { return };
-            self.bytes -= oldest.iter().map(|piece| piece.bytes.len()).sum::<usize>();
+            self.bytes -= oldest.iter().map(|piece| piece.bytes.len() + PIECE_COST).sum::<usize>();
             if self.lines.is_empty() {
                 // The line that is being dropped goes on: its rest counts as a line of its own.
                 self.open = false;

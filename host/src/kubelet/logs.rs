@@ -3,7 +3,7 @@
 //! In: `GET /containerLogs/{namespace}/{pod}/{container}` with the API server's query. Out: the log, as text. Invariant: all options hold for
 //! every provider, because the host applies them; errors before the first byte are the kubelet's texts, which kubectl shows verbatim.
 
-use std::convert::Infallible;
+use std::io;
 
 use axum::body::Body;
 use axum::extract::{Path, RawQuery, State};
@@ -59,14 +59,15 @@ fn text(lines: LogStream, options: Options) -> Response {
             Some(Ok(item)) => filter.take(item),
             Some(Err(error)) => {
                 info!(%error, "a log stream broke off");
-                return Some((filter.finish(), None));
+                // Ends the connection in a way that the reader notices: half a log must not look like a whole one.
+                return Some((Err(io::Error::other(error)), None));
             }
-            None => return Some((filter.finish(), None)),
+            None => return Some((Ok(filter.finish()), None)),
         };
         let next = (!filter.is_full()).then_some((lines, filter));
-        Some((chunk, next))
+        Some((Ok(chunk), next))
     });
-    let chunks = chunks.filter(|chunk| std::future::ready(!chunk.is_empty())).map(Ok::<_, Infallible>);
+    let chunks = chunks.filter(|chunk| std::future::ready(chunk.as_ref().map_or(true, |bytes| !bytes.is_empty())));
     ([(header::CONTENT_TYPE, "text/plain")], Body::from_stream(chunks)).into_response()
 }
 

@@ -27,6 +27,8 @@ const MAX_CONNECTIONS: usize = 1024;
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Time for a request's headers, likewise (slow loris).
 const HEADERS: Duration = Duration::from_secs(10);
+/// Time that requests under way have when the process drains.
+const LINGER: Duration = Duration::from_secs(1);
 /// Pause after a failed accept: file descriptors have run out, and trying at once would only spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -84,7 +86,9 @@ async fn serve(stream: TcpStream, acceptor: TlsAcceptor, router: Router, tasks: 
         outcome = connection.as_mut() => outcome,
         () = cancel.cancelled() => {
             connection.as_mut().graceful_shutdown();
-            connection.await
+            // A log that is being followed would last as long as its container.
+            let Ok(outcome) = timeout(LINGER, connection).await else { return };
+            outcome
         }
     };
     if let Err(error) = outcome {

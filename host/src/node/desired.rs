@@ -14,8 +14,14 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use pluglet_model::provider::{Health, NodeFacts};
 use serde_json::{Value, json};
 
-/// The Kubernetes version whose kubelet this node behaves like; clients read feature sets from it.
-pub(crate) const KUBELET_VERSION: &str = concat!("v1.37.0+pluglet.", env!("CARGO_PKG_VERSION"));
+/// The newest Kubernetes minor version whose kubelet this node behaves like.
+const NEWEST_MINOR: u32 = 37;
+
+/// `nodeInfo.kubeletVersion`: a kubelet may not be newer than its API server, whose minor version is given where it is known.
+pub(crate) fn kubelet_version(server_minor: Option<u32>) -> String {
+    let minor = server_minor.unwrap_or(NEWEST_MINOR).min(NEWEST_MINOR);
+    format!("v1.{minor}.0+pluglet.{}", env!("CARGO_PKG_VERSION"))
+}
 /// Conditions that a provider may not set: they are the host's word about itself.
 const HOST_CONDITIONS: [&str; 5] = ["Ready", "MemoryPressure", "DiskPressure", "PIDPressure", "ProviderReady"];
 
@@ -28,6 +34,8 @@ pub(crate) struct Settings {
     /// Where the API server reaches the kubelet server.
     pub address: IpAddr,
     pub port: u16,
+    /// See [`kubelet_version`].
+    pub kubelet_version: String,
     pub labels: BTreeMap<String, String>,
     /// None: the usual taint of virtual nodes.
     pub taints: Option<Vec<Taint>>,
@@ -179,25 +187,25 @@ fn status(settings: &Settings, health: &Health, held: &NodeStatus, now: &Time) -
         daemon_endpoints: Some(NodeDaemonEndpoints {
             kubelet_endpoint: Some(DaemonEndpoint { port: i32::from(settings.port) }),
         }),
-        node_info: Some(NodeSystemInfo {
-            architecture: facts.architecture,
-            operating_system: facts.operating_system,
-            kubelet_version: KUBELET_VERSION.to_owned(),
-            container_runtime_version: format!("pluglet-{}://{}", settings.provider, env!("CARGO_PKG_VERSION")),
-            os_image: "pluglet".to_owned(),
-            ..NodeSystemInfo::default()
-        }),
+        node_info: if known { Some(node_info(settings, facts)) } else { held.node_info.clone() },
         ..NodeStatus::default()
     }
 }
 
+fn node_info(settings: &Settings, facts: NodeFacts) -> NodeSystemInfo {
+    NodeSystemInfo {
+        architecture: facts.architecture,
+        operating_system: facts.operating_system,
+        kubelet_version: settings.kubelet_version.clone(),
+        container_runtime_version: format!("pluglet-{}://{}", settings.provider, env!("CARGO_PKG_VERSION")),
+        os_image: "pluglet".to_owned(),
+        ..NodeSystemInfo::default()
+    }
+}
+
 fn conditions(facts: &NodeFacts, health: &Health, held: &NodeStatus, now: &Time) -> Vec<NodeCondition> {
-    let ready = match (&health.info, &health.failure) {
-        (Some(_), _) => ("True", "KubeletReady", "pluglet is posting ready status".to_owned()),
-        (None, Some(failure)) => ("False", "ProviderNotStarted", format!("the provider has not started: {failure}")),
-        (None, None) => ("False", "ProviderNotStarted", "the provider is starting".to_owned()),
-    };
-    // A provider that restarts does not make the node unready: its pods run on, and an unready node loses them to eviction.
+    // A provider that is away does not make the node unready: its pods run on, and an unready node loses them to eviction.
+    let ready = ("True", "KubeletReady", "pluglet is posting ready status".to_owned());
     let provider = match &health.failure {
         None => ("True", "ProviderAnswers", "the provider answers".to_owned()),
         Some(failure) => ("False", "ProviderFailed", failure.clone()),

@@ -37,7 +37,7 @@ pub(crate) async fn run(
     uid: watch::Sender<Option<String>>,
     cancel: CancellationToken,
 ) {
-    let mut reconciler = Reconciler { settings, store, node: None, seen: false, forbidden: false, failures: 0, uid };
+    let mut reconciler = Reconciler { settings, store, node: None, seen: false, forbidden: vec![], failures: 0, uid };
     let mut heartbeat = Instant::now() + HEARTBEAT;
     let mut retry: Option<Instant> = None;
     loop {
@@ -76,8 +76,8 @@ struct Reconciler {
     node: Option<Node>,
     /// The watch has told at least once whether the node exists.
     seen: bool,
-    /// Taints may not be changed by this identity (NodeRestriction): said once, then left alone.
-    forbidden: bool,
+    /// What this identity may not change (NodeRestriction keeps taints from nodes): said once, then left alone.
+    forbidden: Vec<&'static str>,
     failures: u32,
     uid: watch::Sender<Option<String>>,
 }
@@ -98,31 +98,31 @@ impl Reconciler {
     async fn reconcile(&mut self, health: &Health, heartbeat: bool) -> Result<(), NodeError> {
         let now = Time(Timestamp::from_second(Timestamp::now().as_second()).unwrap_or(Timestamp::UNIX_EPOCH));
         let Some(node) = &self.node else {
+            // What a node registers with, some identities may never add later.
+            if health.info.is_none() {
+                warn!(node = self.settings.name, "not registered yet: the provider has not started");
+                return Ok(());
+            }
             self.store.create(&desired::object(&self.settings, health, &now)).await?;
             info!(node = self.settings.name, "registered");
             return Ok(());
         };
-        if let Some(patch) = desired::label_patch(&self.settings, health, node) {
-            info!(node = self.settings.name, %patch, "labels of this node are missing or changed: putting them back");
-            self.store.patch(patch).await?;
+        if let Some(patch) = desired::status_patch(&self.settings, health, node, &now, heartbeat) {
+            self.store.patch_status(patch).await?;
         }
-        if !self.forbidden
-            && let Some(patch) = desired::taint_patch(&self.settings, health, node)
-        {
+        let labels = desired::label_patch(&self.settings, health, node);
+        let taints = desired::taint_patch(&self.settings, health, node);
+        for (what, patch) in [("labels", labels), ("taints", taints)] {
+            let Some(patch) = patch.filter(|_| !self.forbidden.contains(&what)) else { continue };
             match self.store.patch(patch).await {
-                Ok(()) => info!(node = self.settings.name, "taints of this node were missing: put back"),
+                Ok(()) => info!(node = self.settings.name, "{what} of this node were missing or changed: put back"),
                 Err(NodeError::Forbidden(message)) => {
-                    self.forbidden = true;
-                    warn!(
-                        node = self.settings.name,
-                        message, "taints of this node differ, and only an administrator may change them"
-                    );
+                    self.forbidden.push(what);
+                    let node = &self.settings.name;
+                    warn!(node, message, "{what} of this node differ, and only an administrator may change them");
                 }
                 Err(error) => return Err(error),
             }
-        }
-        if let Some(patch) = desired::status_patch(&self.settings, health, node, &now, heartbeat) {
-            self.store.patch_status(patch).await?;
         }
         Ok(())
     }

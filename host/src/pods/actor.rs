@@ -26,9 +26,9 @@ use tracing::{debug, info, warn};
 
 use super::port::{EventSink, PodStore, WriteError};
 use super::state::{Action, Event, Failure, Machine, Policy, State, Wish};
-use crate::status;
+use crate::{resolve, status};
 use lanes::Answer;
-use writing::{FIRST_WRITE_RETRY, QUIET};
+use writing::QUIET;
 
 /// What all actors share.
 pub(crate) struct Shared {
@@ -52,10 +52,20 @@ pub(crate) struct Inputs {
     pub object: Arc<Pod>,
     /// The object does not exist any more.
     pub vanished: bool,
-    /// The provider's last status and its number.
-    pub report: Option<(u64, Arc<PodStatus>)>,
+    /// The provider's last status.
+    pub report: Option<Report>,
     /// Counts how often the provider said that it does not know the pod; the moment is when it was asked.
     pub lost: Option<(u64, Instant)>,
+}
+
+/// A status that the provider told.
+#[derive(Clone, Debug)]
+pub(crate) struct Report {
+    /// Rises with each report to any actor.
+    pub number: u64,
+    pub status: Arc<PodStatus>,
+    /// When the provider was asked, for one that it did not tell by itself.
+    pub asked_at: Option<Instant>,
 }
 
 /// How an actor's life begins.
@@ -83,7 +93,7 @@ pub(crate) struct Actor {
     report: Option<Arc<PodStatus>>,
     seen_report: u64,
     seen_lost: u64,
-    /// When the provider last accepted the pod: an older list proves nothing.
+    /// When the provider last said that it has the pod: an older list proves nothing.
     accepted: Instant,
     held: Option<Failure>,
     failed: bool,
@@ -100,10 +110,13 @@ pub(crate) struct Actor {
     written: Option<PodStatus>,
     remove: Option<BoxFuture<'static, Result<(), WriteError>>>,
     write_failures: u32,
+    remove_failures: u32,
     /// Not before this moment a status is written.
     write_after: Instant,
     /// Something happened since the status was last compared.
     dirty: bool,
+    /// The process is about to end: nothing new is begun.
+    draining: bool,
     wake: Option<Pin<Box<Sleep>>>,
     status_timer: Option<Pin<Box<Sleep>>>,
 }
@@ -121,7 +134,7 @@ impl Actor {
             Origin::New if !ended => Machine::new(policy),
             _ => Machine::adopted(policy, ended),
         };
-        let report = first.report.as_ref().map(|(_, report)| report.clone());
+        let report = first.report.as_ref().map(|report| report.status.clone());
         Self {
             key,
             shared,
@@ -146,6 +159,8 @@ impl Actor {
             write_failures: 0,
             write_after: Instant::now(),
             dirty: true,
+            draining: false,
+            remove_failures: 0,
             wake: None,
             status_timer: None,
             inputs,
@@ -159,7 +174,8 @@ impl Actor {
             if cancel.is_cancelled() && self.call.is_none() && self.write.is_none() && self.remove.is_none() {
                 return;
             }
-            self.sync_status(cancel.is_cancelled());
+            self.draining = cancel.is_cancelled();
+            self.sync_status();
             tokio::select! {
                 // Cancel-safe: the future is polled in place and stays when another arm wins.
                 answer = lane(&mut self.call) => self.answered(answer),
@@ -190,13 +206,16 @@ impl Actor {
 
     fn begin(&mut self, origin: Origin) {
         let first = self.inputs.borrow_and_update().clone();
-        self.seen_report = first.report.as_ref().map_or(0, |(number, _)| *number);
+        self.seen_report = first.report.as_ref().map_or(0, |report| report.number);
         self.look_at_wish(&first);
         match origin {
             Origin::New if self.machine.state == State::Pending => {
+                if let Some(message) = resolve::unresolved(&self.pod) {
+                    self.shared.events.record(&self.key, true, "ReferencesNotResolved", &message);
+                }
                 self.step(Event::Due);
             }
-            Origin::Lost => self.step(Event::Lost),
+            Origin::Lost => self.lost(),
             Origin::New | Origin::Adopted => {
                 if let Some(report) = self.report.clone() {
                     self.reported(&report);
@@ -218,11 +237,15 @@ impl Actor {
                 self.baseline = self.pod.status.clone().unwrap_or_default();
             }
         }
-        if let Some((number, report)) = &inputs.report
-            && *number != self.seen_report
+        if let Some(report) = &inputs.report
+            && report.number != self.seen_report
         {
-            self.seen_report = *number;
-            self.reported(report);
+            self.seen_report = report.number;
+            // A list that was asked for before the provider last told us something is older than that.
+            if report.asked_at.is_none_or(|asked_at| asked_at >= self.accepted) {
+                self.accepted = report.asked_at.unwrap_or_else(Instant::now);
+                self.reported(&report.status);
+            }
         }
         if let Some((number, asked_at)) = inputs.lost
             && number != self.seen_lost
@@ -231,7 +254,7 @@ impl Actor {
             // A call under way says more about the pod than an older list; but one that stops it cannot make it come back.
             let settled = self.call.is_none() || self.machine.state == State::Stopping;
             if asked_at >= self.accepted && settled {
-                self.step(Event::Lost);
+                self.lost();
             }
         }
         self.look_at_wish(&inputs);
@@ -270,6 +293,14 @@ impl Actor {
         self.step(Event::Reported(ended));
     }
 
+    /// The provider does not know the pod. What it said before about a running one is void.
+    fn lost(&mut self) {
+        if self.machine.state == State::Running {
+            self.report = None;
+        }
+        self.step(Event::Lost);
+    }
+
     /// By its own rules while it runs; once it is being stopped, whatever its restart policy.
     fn has_ended(&self, report: &PodStatus) -> bool {
         if self.machine.state == State::Stopping {
@@ -287,6 +318,10 @@ impl Actor {
         self.dirty = true;
         if before != self.machine.state {
             debug!(pod = %self.key, uid = %self.key.uid, from = ?before, to = ?self.machine.state, "state");
+            // What was to be asked of the provider is answered.
+            if self.machine.state == State::Finishing {
+                self.wake = None;
+            }
             if matches!(self.machine.state, State::Pending | State::Creating | State::Stopping) {
                 self.write_after = Instant::now() + QUIET;
             }
@@ -318,6 +353,9 @@ impl Actor {
     }
 
     fn call_provider(&mut self, action: Action) {
+        if self.draining {
+            return;
+        }
         if self.call.is_some() {
             // A poll can wait for the next timer; a delete must not be forgotten.
             if action != Action::Poll {
@@ -337,14 +375,16 @@ impl Actor {
             Answer::Created(outcome, asked_with) => {
                 let outcome = outcome.map(|status| self.accept(status, asked_with));
                 self.step(Event::Created(outcome));
+                self.settle(asked_with);
             }
             Answer::Updated(outcome, asked_with) => {
                 let outcome = outcome.map(|status| self.accept(status, asked_with));
                 self.step(Event::Updated(outcome));
+                self.settle(asked_with);
             }
             Answer::Deleted(outcome) => self.step(Event::Deleted(outcome)),
             Answer::Polled(Ok(report)) => self.reported(&Arc::new(report)),
-            Answer::Polled(Err(pluglet_model::provider::Error::NotFound)) => self.step(Event::Lost),
+            Answer::Polled(Err(pluglet_model::provider::Error::NotFound)) => self.lost(),
             Answer::Polled(Err(error)) => debug!(pod = %self.key, %error, "status call failed; the timer asks again"),
         }
         if let Some(action) = self.queued.take() {
@@ -352,19 +392,22 @@ impl Actor {
         }
     }
 
-    /// Takes the status that a call answered. An event that arrived during the call may be newer or older: the end of a pod wins,
-    /// since it is never undone.
+    /// Takes the status that a call answered, unless an event arrived during the call: which of the two is newer nobody can tell, and
+    /// [`Self::settle`] asks.
     fn accept(&mut self, answered: PodStatus, asked_with: u64) -> bool {
         self.accepted = Instant::now();
-        let newer = self.report.clone().filter(|_| self.seen_report != asked_with);
-        if let Some(report) = newer
-            && self.has_ended(&report)
-        {
-            return true;
-        }
-        let ended = self.has_ended(&answered);
-        self.report = Some(Arc::new(answered));
+        let told = self.report.clone().filter(|_| self.seen_report != asked_with);
+        let report = told.unwrap_or_else(|| Arc::new(answered));
+        let ended = self.has_ended(&report);
+        self.report = Some(report);
         ended
+    }
+
+    /// After a call during which the provider also told something: asks how it is.
+    fn settle(&mut self, asked_with: u64) {
+        if self.seen_report != asked_with && self.machine.state == State::Running {
+            self.act(Action::Poll);
+        }
     }
 
     fn remove_ended(&mut self, outcome: Result<(), WriteError>) {
@@ -372,8 +415,10 @@ impl Actor {
         match outcome {
             Ok(()) | Err(WriteError::Gone) => self.step(Event::Removed),
             Err(error) => {
-                info!(pod = %self.key, uid = %self.key.uid, %error, "object not deleted, trying again");
-                self.act(Action::Wake(FIRST_WRITE_RETRY.saturating_mul(4)));
+                let pause = writing::pause(self.remove_failures, &error);
+                self.remove_failures += 1;
+                info!(pod = %self.key, uid = %self.key.uid, %error, ?pause, "object not deleted, trying again");
+                self.act(Action::Wake(pause));
             }
         }
     }

@@ -19,7 +19,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use super::actor::{Actor, Inputs, Origin, Shared};
+use super::actor::{Actor, Inputs, Origin, Report, Shared};
 use super::port::ObjectEvent;
 use super::recover::{self, Listing};
 use super::view::PodsView;
@@ -28,6 +28,9 @@ use crate::tasks::Tasks;
 
 /// How often the provider's list is compared with the actors, as level-triggered truth beneath the events.
 const COMPARE_EVERY: Duration = Duration::from_secs(60);
+
+/// The API server refuses events with a longer reason.
+const LONGEST_REASON: usize = 128;
 
 type ListCall = BoxFuture<'static, (Instant, Result<Vec<(PodKey, PodStatus)>, Error>)>;
 
@@ -147,10 +150,7 @@ impl Dispatcher {
             None if has_started(&pod) => Origin::Lost,
             None => Origin::New,
         };
-        let report = known.map(|(_, status)| {
-            self.reports += 1;
-            (self.reports, Arc::new(status))
-        });
+        let report = known.filter(|(_, status)| is_known(status)).map(|(_, status)| self.number(status, None));
         self.spawn(key, Inputs { object: pod, vanished: false, report, lost: None }, origin);
     }
 
@@ -183,7 +183,6 @@ impl Dispatcher {
     /// A pod that the provider runs and the API server does not have.
     fn orphan(&mut self, key: &PodKey, status: PodStatus) {
         warn!(pod = %key, uid = %key.uid, "the provider runs a pod that the API server does not have: deleting it there");
-        self.reports += 1;
         let object = Arc::new(Pod {
             metadata: ObjectMeta {
                 uid: Some(key.uid.to_string()),
@@ -193,29 +192,42 @@ impl Dispatcher {
             },
             ..Pod::default()
         });
-        let report = Some((self.reports, Arc::new(status)));
+        let report = Some(self.number(status, None));
         self.spawn(key.clone(), Inputs { object, vanished: true, report, lost: None }, Origin::Adopted);
     }
 
     fn provider_event(&mut self, event: ProviderEvent) {
         match event {
-            ProviderEvent::Status(key, status) => self.report(&key, *status),
+            ProviderEvent::Status(key, status) => self.report(&key, *status, None),
             ProviderEvent::Gone(key) => self.lost(&key.uid, Instant::now()),
             ProviderEvent::PodEvent { key, warning, reason, message } => {
-                self.shared.events.record(&key, warning, &reason, &message);
+                self.pod_event(&key.uid, warning, &reason, &message);
             }
             ProviderEvent::Resync => self.start_list(),
         }
     }
 
-    fn report(&mut self, key: &PodKey, status: PodStatus) {
+    /// A provider speaks of its own pods only: the name comes from the API server, or it could write on any pod of the cluster.
+    fn pod_event(&self, uid: &str, warning: bool, reason: &str, message: &str) {
+        let Some(key) = self.actors.get(uid).and_then(|inputs| PodKey::of(&inputs.borrow().object)) else { return };
+        let is_reason = reason.len() <= LONGEST_REASON
+            && reason.starts_with(|c: char| c.is_ascii_uppercase())
+            && reason.chars().all(|c| c.is_ascii_alphanumeric());
+        self.shared.events.record(&key, warning, if is_reason { reason } else { "ProviderEvent" }, message);
+    }
+
+    fn number(&mut self, status: PodStatus, asked_at: Option<Instant>) -> Report {
         self.reports += 1;
-        let number = self.reports;
+        Report { number: self.reports, status: Arc::new(status), asked_at }
+    }
+
+    fn report(&mut self, key: &PodKey, status: PodStatus, asked_at: Option<Instant>) {
+        let report = self.number(status, asked_at);
+        let status = &report.status;
         if let Some(inputs) = self.actors.get(&key.uid) {
-            let report = Some((number, Arc::new(status)));
-            inputs.send_modify(|inputs| inputs.report = report);
+            inputs.send_modify(|inputs| inputs.report = Some(report));
         } else if let Some((_, unclaimed)) = self.unclaimed.get_mut(&key.uid) {
-            *unclaimed = status;
+            unclaimed.clone_from(status);
         }
     }
 
@@ -254,10 +266,12 @@ impl Dispatcher {
         let actors: Vec<Arc<str>> = self.actors.keys().cloned().collect();
         for uid in actors {
             match listing.remove(&uid) {
-                Some((key, status)) => self.report(&key, status),
+                Some((key, status)) if is_known(&status) => self.report(&key, status, Some(asked_at)),
+                Some(_) => {}
                 None => self.lost(&uid, asked_at),
             }
         }
+        debug!(pods = self.actors.len(), unclaimed = listing.len(), "compared with the provider's list");
         if self.synced {
             for (key, status) in listing.into_values() {
                 self.orphan(&key, status);
@@ -266,6 +280,11 @@ impl Dispatcher {
             self.unclaimed = listing;
         }
     }
+}
+
+/// A provider that could not tell the status of a pod in its list lists it with an empty one.
+fn is_known(status: &PodStatus) -> bool {
+    *status != PodStatus::default()
 }
 
 /// The API server holds a sign that the pod has started or ended somewhere.

@@ -220,10 +220,13 @@ impl Machine {
     }
 
     fn changed(&mut self) -> Vec<Action> {
-        if !self.policy.updates {
-            return vec![];
-        }
         match self.state {
+            // The change may be the cure: no reason to wait the pause out.
+            State::Pending if self.asked => {
+                self.attempts = 0;
+                vec![Action::Wake(Duration::ZERO)]
+            }
+            _ if !self.policy.updates => vec![],
             State::Running => {
                 self.state = State::Updating;
                 self.stale = false;
@@ -273,6 +276,12 @@ impl Machine {
                     actions.extend(self.changed());
                 }
                 actions
+            }
+            // An earlier attempt took effect, with what the pod was then.
+            Err(Error::AlreadyExists) => {
+                self.state = State::Running;
+                let update = self.changed();
+                if update.is_empty() { vec![Action::Clear, Action::Poll] } else { update }
             }
             Err(error) if error.retry() == Retry::Never => {
                 self.state = State::Ended;

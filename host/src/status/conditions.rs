@@ -31,7 +31,7 @@ pub(crate) fn translate(facts: &Facts<'_>, phase: Phase, status: &PodStatus) -> 
     let ready = ready(facts, &containers_ready);
     let mut conditions = vec![
         condition(facts, "PodReadyToStartContainers", sandbox(phase, regular)),
-        condition(facts, "Initialized", initialized(phase, init, regular)),
+        condition(facts, "Initialized", initialized(facts, phase, init, regular)),
         condition(facts, "Ready", ready),
         condition(facts, "ContainersReady", containers_ready),
     ];
@@ -66,12 +66,19 @@ fn sandbox(phase: Phase, regular: &[ContainerStatus]) -> Verdict {
     Verdict { holds: !phase.is_terminal() && started, reason: None, message: None }
 }
 
-fn initialized(phase: Phase, init: &[ContainerStatus], regular: &[ContainerStatus]) -> Verdict {
+fn initialized(facts: &Facts<'_>, phase: Phase, init: &[ContainerStatus], regular: &[ContainerStatus]) -> Verdict {
     if phase == Phase::Succeeded {
         return Verdict { reason: Some("PodCompleted"), ..Verdict::yes() };
     }
     let started = regular.iter().any(|status| status.state.as_ref().is_some_and(|state| state.running.is_some()));
-    let incomplete: Vec<_> = init.iter().filter(|status| !status.ready && status.started != Some(true)).collect();
+    let specs = facts.pod.spec.as_ref().and_then(|spec| spec.init_containers.as_deref()).unwrap_or_default();
+    let is_sidecar =
+        |name: &str| specs.iter().any(|spec| spec.name == name && spec.restart_policy.as_deref() == Some("Always"));
+    // A sidecar is done when it has started, any other when it has completed.
+    let is_complete = |status: &&ContainerStatus| {
+        if is_sidecar(&status.name) { status.started == Some(true) } else { status.ready }
+    };
+    let incomplete: Vec<_> = init.iter().filter(|status| !is_complete(status)).collect();
     if started || incomplete.is_empty() {
         return Verdict::yes();
     }

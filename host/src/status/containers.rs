@@ -86,13 +86,13 @@ fn complete(
     image: Option<&str>,
     kind: Kind,
 ) -> ContainerStatus {
-    let mut status =
-        reported.cloned().unwrap_or_else(|| ContainerStatus { name: name.to_owned(), ..Default::default() });
+    let mut status = reported.cloned().unwrap_or_else(|| unreported(facts, name));
     if status.image.is_empty() {
         status.image = image.unwrap_or_default().to_owned();
     }
-    let state = status.state.take().filter(has_state).unwrap_or_else(|| assumed(facts, kind));
-    status.state = Some(if facts.stopped { stopped(facts, state) } else { state });
+    let state = status.state.take().filter(has_state).unwrap_or_else(|| assumed(facts, name, kind));
+    let over = facts.stopped || (facts.failed && was_running(facts, name));
+    status.state = Some(if over { stopped(facts, name, state) } else { state });
     settle_readiness(&mut status, reported.is_none(), kind);
     as_the_api_server_holds_it(&mut status);
     status
@@ -125,8 +125,26 @@ fn has_state(state: &ContainerState) -> bool {
     state.running.is_some() || state.terminated.is_some() || state.waiting.is_some()
 }
 
+/// What the API server holds of a container.
+fn held<'a>(facts: &Facts<'a>, name: &str) -> Option<&'a ContainerStatus> {
+    let status = facts.baseline;
+    let all = [&status.container_statuses, &status.init_container_statuses, &status.ephemeral_container_statuses];
+    all.into_iter().flatten().flatten().find(|status| status.name == name)
+}
+
+/// A container that the provider said nothing about. The count of its restarts never falls.
+fn unreported(facts: &Facts<'_>, name: &str) -> ContainerStatus {
+    let restart_count = held(facts, name).map_or(0, |status| status.restart_count);
+    ContainerStatus { name: name.to_owned(), restart_count, ..ContainerStatus::default() }
+}
+
+/// A pod that failed under a running container has lost it.
+fn was_running(facts: &Facts<'_>, name: &str) -> bool {
+    held(facts, name).and_then(|status| status.state.as_ref()).is_some_and(|state| state.waiting.is_none())
+}
+
 /// The state of a container that the provider said nothing about.
-fn assumed(facts: &Facts<'_>, kind: Kind) -> ContainerState {
+fn assumed(facts: &Facts<'_>, name: &str, kind: Kind) -> ContainerState {
     let phase = facts.report.and_then(|report| report.phase.as_deref());
     let started = || Some(super::start_time(facts));
     match (phase, kind) {
@@ -134,9 +152,9 @@ fn assumed(facts: &Facts<'_>, kind: Kind) -> ContainerState {
         (Some("Running"), Kind::Regular | Kind::Sidecar) => {
             ContainerState { running: Some(ContainerStateRunning { started_at: started() }), ..Default::default() }
         }
-        (Some(name), _) if Phase::is_terminal_name(name) && kind != Kind::Ephemeral => {
-            let (code, reason) = if name == "Succeeded" { (0, "Completed") } else { (1, "Error") };
-            terminated(code, reason, None, started(), Some(finished(facts)))
+        (Some(ended), _) if Phase::is_terminal_name(ended) && kind != Kind::Ephemeral => {
+            let (code, reason) = if ended == "Succeeded" { (0, "Completed") } else { (1, "Error") };
+            terminated(code, reason, None, started(), Some(finished(facts, name)))
         }
         _ => waiting(facts),
     }
@@ -144,10 +162,9 @@ fn assumed(facts: &Facts<'_>, kind: Kind) -> ContainerState {
 
 /// When a container without a time of its own ended: what the API server already holds, else now. Without the first, every look
 /// would give another status.
-fn finished(facts: &Facts<'_>) -> Time {
-    let known = facts.baseline.container_statuses.iter().flatten().find_map(|status| {
-        status.state.as_ref().and_then(|state| state.terminated.as_ref()).and_then(|ended| ended.finished_at.clone())
-    });
+fn finished(facts: &Facts<'_>, name: &str) -> Time {
+    let ended = held(facts, name).and_then(|status| status.state.as_ref()?.terminated.as_ref());
+    let known = ended.and_then(|ended| ended.finished_at.clone());
     known.unwrap_or_else(|| facts.now.clone())
 }
 
@@ -160,13 +177,13 @@ fn waiting(facts: &Facts<'_>) -> ContainerState {
 }
 
 /// After a deletion nothing may look alive: what the provider did not account for is unknown, as on a kubelet.
-fn stopped(facts: &Facts<'_>, state: ContainerState) -> ContainerState {
+fn stopped(facts: &Facts<'_>, name: &str, state: ContainerState) -> ContainerState {
     if state.terminated.is_some() {
         return state;
     }
     let started = state.running.and_then(|running| running.started_at);
     let message = Some(UNKNOWN_MESSAGE.to_owned());
-    terminated(UNKNOWN_EXIT_CODE, UNKNOWN_REASON, message, started, Some(finished(facts)))
+    terminated(UNKNOWN_EXIT_CODE, UNKNOWN_REASON, message, started, Some(finished(facts, name)))
 }
 
 fn terminated(

@@ -187,6 +187,47 @@ fn translating_what_was_written_gives_no_further_patch() {
 }
 
 #[test]
+fn a_pod_that_failed_because_it_was_lost_does_not_look_alive_and_keeps_its_restarts() {
+    let pod = simple("Never");
+    let mut running = state("a", &runs());
+    running["restartCount"] = json!(3);
+    let baseline = status(json!({ "phase": "Running", "containerStatuses": [running, state("b", &ran(0))] }));
+    let now = time(100);
+    let mut facts = facts(&pod, &baseline, None, &now);
+    (facts.failed, facts.held) = (true, Some(("ProviderLostPod", "lost")));
+    let wanted = translate(&facts);
+    assert_eq!((wanted.phase.as_deref(), wanted.reason.as_deref()), (Some("Failed"), Some("ProviderLostPod")));
+    let first = &wanted.container_statuses.unwrap()[0];
+    let ended = first.state.as_ref().unwrap().terminated.as_ref().unwrap();
+    assert_eq!((ended.exit_code, first.restart_count, first.ready), (137, 3, false));
+}
+
+#[test]
+fn an_init_container_that_runs_keeps_the_pod_uninitialized_and_a_started_sidecar_does_not() {
+    let initialized = |policy: Option<&str>| {
+        let init = json!({ "name": "init", "image": "i", "restartPolicy": policy });
+        let pod = pod(json!({ "initContainers": [init], "containers": [{ "name": "a", "image": "i" }] }));
+        let waiting = json!({ "waiting": { "reason": "PodInitializing" } });
+        let report = status(json!({
+            "initContainerStatuses": [state("init", &runs())], "containerStatuses": [state("a", &waiting)],
+        }));
+        let (baseline, now) = (PodStatus::default(), time(0));
+        let conditions = translate(&facts(&pod, &baseline, Some(&report), &now)).conditions.unwrap();
+        conditions.into_iter().find(|condition| condition.type_ == "Initialized").unwrap().status
+    };
+    assert_eq!(initialized(None), "False");
+    assert_eq!(initialized(Some("Always")), "True");
+}
+
+#[test]
+fn an_address_that_is_none_is_left_out_instead_of_spoiling_the_status() {
+    let pod = simple("Always");
+    let report = status(json!({ "phase": "Running", "podIP": "nowhere" }));
+    let (baseline, now) = (PodStatus::default(), time(0));
+    assert_eq!(translate(&facts(&pod, &baseline, Some(&report), &now)).pod_ip, None);
+}
+
+#[test]
 fn what_the_api_server_makes_of_a_status_is_not_a_difference() {
     let pod = simple("Always");
     let state = json!({ "running": { "startedAt": "2026-01-01T00:00:00.123456Z" } });

@@ -131,8 +131,8 @@ pub(crate) fn check(url: &str) -> Result<(), EndpointError> {
 pub struct Limits {
     /// Linear memory of the component in bytes. Beyond it an allocation fails, which ends the incarnation.
     pub memory_bytes: usize,
-    /// Calls about pods that may be inside the component at once; 1 to 4096, others are brought into that range. Each costs about 20 KiB of the host's memory and a stack
-    /// frame's worth of the guest's; the others wait outside.
+    /// Calls about pods that may be inside the component at once; 1 to 4096, others are brought into that range. Each costs about
+    /// 20 KiB of the host's memory and a stack frame's worth of the guest's; the others wait outside.
     pub concurrency: usize,
     /// How long the component may compute without giving way before it is stopped.
     pub cpu_stall: Duration,

@@ -14,6 +14,8 @@ use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
+use tracing::warn;
+
 use crate::adapt;
 use crate::call::{CREATE, DELETE, LIST, LOGS, Request, STATUS, UPDATE};
 use crate::dispatch::Dispatch;
@@ -122,9 +124,12 @@ impl Provider for WasmProvider {
                 tokio::task::yield_now().await;
             }
             let key = adapt::key(&pod);
-            // A list with a hole would look like a pod that is gone, so one bad status fails the list.
-            let status =
-                adapt::status(&json).map_err(|error| Error::Internal(format!("in the list, pod {key}: {error}")))?;
+            // A list with a hole would look like a pod that is gone, and without a list no pod is touched: one bad status costs
+            // only itself. An empty one says that the pod is there and nothing more.
+            let status = adapt::status(&json).unwrap_or_else(|error| {
+                warn!(pod = %key, uid = %key.uid, %error, "the provider lists this pod with a status that cannot be read");
+                PodStatus::default()
+            });
             pods.push((key, status));
         }
         Ok(pods)

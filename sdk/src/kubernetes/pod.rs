@@ -78,7 +78,7 @@ pub enum RestartPolicy {
     Never,
 }
 
-/// A `v1.Container`. The host has resolved environment, command and arguments.
+/// A `v1.Container`, as the host hands it over.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Container {

@@ -11,6 +11,7 @@ fn settings() -> Settings {
         provider: "mock".to_owned(),
         address: [10, 0, 0, 1].into(),
         port: 10250,
+        kubelet_version: kubelet_version(None),
         labels: BTreeMap::from([("zone".to_owned(), "a".to_owned())]),
         taints: None,
     }
@@ -80,19 +81,20 @@ fn foreign_conditions_are_not_in_the_patch() {
 }
 
 #[test]
-fn a_node_whose_provider_never_started_is_not_ready_and_one_whose_provider_restarts_is() {
-    let ready = |health: &Health| {
-        let node = object(&settings(), health, &time(0));
-        let conditions = node.status.unwrap().conditions.unwrap();
-        let status = |name: &str| conditions.iter().find(|condition| condition.type_ == name).unwrap().status.clone();
-        (status("Ready"), status("ProviderReady"))
-    };
-    assert_eq!(
-        ready(&Health { failure: Some("trap".to_owned()), ..Health::default() }),
-        ("False".to_owned(), "False".to_owned())
-    );
-    let restarting = Health { failure: Some("trap".to_owned()), ..health() };
-    assert_eq!(ready(&restarting), ("True".to_owned(), "False".to_owned()));
+fn the_kubelet_version_is_never_newer_than_the_api_server() {
+    assert!(kubelet_version(Some(34)).starts_with("v1.34.0+pluglet."));
+    assert!(kubelet_version(Some(99)).starts_with("v1.37.0+pluglet."));
+}
+
+#[test]
+fn a_provider_that_is_away_after_a_restart_costs_neither_readiness_nor_facts() {
+    let away = Health { failure: Some("away".to_owned()), ..Health::default() };
+    let patch = status_patch(&settings(), &away, &registered(), &time(200), false).unwrap();
+    let conditions = patch["status"]["conditions"].as_array().unwrap();
+    let status = |name: &str| conditions.iter().find(|condition| condition["type"] == name).unwrap()["status"].clone();
+    assert_eq!((status("Ready"), status("ProviderReady")), (json!("True"), json!("False")));
+    assert_eq!(patch["status"]["nodeInfo"]["architecture"], "amd64");
+    assert_eq!(patch["status"]["capacity"], json!({ "cpu": "4", "pods": "100" }));
 }
 
 #[test]

@@ -21,17 +21,25 @@ use crate::status::{self, Facts, patch};
 /// about to be over.
 pub(super) const QUIET: Duration = Duration::from_secs(1);
 /// Pause after a status write that failed; doubles.
-pub(super) const FIRST_WRITE_RETRY: Duration = Duration::from_millis(500);
+const FIRST_WRITE_RETRY: Duration = Duration::from_millis(500);
 const LONGEST_WRITE_RETRY: Duration = Duration::from_secs(30);
 /// Least time between two writes of one and the same status. Without it two writers that disagree about a field, or an API server
 /// that never keeps one as sent, would make a loop as fast as the network.
 const REASSERT: Duration = Duration::from_secs(10);
 
+/// How long to wait after so many failed writes in a row.
+pub(super) fn pause(failures: u32, error: &WriteError) -> Duration {
+    let asked = if let WriteError::Later { after, .. } = error { after.unwrap_or_default() } else { Duration::ZERO };
+    FIRST_WRITE_RETRY.saturating_mul(2_u32.saturating_pow(failures.min(10))).min(LONGEST_WRITE_RETRY).max(asked)
+}
+
 impl Actor {
     /// Starts a status write when the API server holds something else than it shall.
-    pub(super) fn sync_status(&mut self, draining: bool) {
-        let settled = matches!(self.machine.state, State::Gone | State::Removing);
-        if self.write.is_some() || settled || self.machine.wish == Wish::Vanished || draining || !self.dirty {
+    pub(super) fn sync_status(&mut self) {
+        // An adopted pod whose status the provider could not tell keeps the one it has.
+        let unknown = self.machine.state == State::Running && self.report.is_none();
+        let settled = unknown || matches!(self.machine.state, State::Gone | State::Removing);
+        if self.write.is_some() || settled || self.machine.wish == Wish::Vanished || self.draining || !self.dirty {
             return;
         }
         self.dirty = false;
@@ -96,16 +104,27 @@ impl Actor {
                 warn!(pod = %self.key, uid = %self.key.uid, %message, "the API server refused the status");
                 self.shared.events.record(&self.key, true, "StatusRefused", &message);
                 self.refused.clone_from(&self.written);
+                self.finish_without_report();
             }
-            Err(WriteError::Later { message, after }) => {
-                let pause = FIRST_WRITE_RETRY
-                    .saturating_mul(2_u32.saturating_pow(self.write_failures.min(10)))
-                    .min(LONGEST_WRITE_RETRY)
-                    .max(after.unwrap_or_default());
+            Err(error @ WriteError::Later { .. }) => {
+                let pause = pause(self.write_failures, &error);
                 self.write_failures += 1;
                 self.write_after = Instant::now() + pause;
-                info!(pod = %self.key, uid = %self.key.uid, %message, ?pause, "status not written, trying again");
+                info!(pod = %self.key, uid = %self.key.uid, %error, ?pause, "status not written, trying again");
             }
+        }
+    }
+
+    /// What a provider reported can be something that the API server will never take. A deletion must not wait for that: the pod ends
+    /// with what the host knows by itself, and without a status if not even that is taken.
+    fn finish_without_report(&mut self) {
+        if self.machine.state != State::Finishing {
+            return;
+        }
+        if self.report.take().is_some() {
+            self.refused = None;
+        } else {
+            self.step(Event::Written);
         }
     }
 }

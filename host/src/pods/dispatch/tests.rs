@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use futures::stream;
@@ -18,6 +18,8 @@ use crate::pods::port::{EventSink, PodStore, WriteError};
 struct Journal {
     entries: Mutex<Vec<String>>,
     writes: AtomicU64,
+    /// Every status is found wrong.
+    refuse: AtomicBool,
     changed: tokio::sync::Notify,
 }
 
@@ -91,6 +93,10 @@ impl Provider for Script {
 impl PodStore for Journal {
     async fn patch_status(&self, key: &PodKey, patch: Value) -> Result<u64, WriteError> {
         assert_eq!(patch["metadata"]["uid"], json!(&*key.uid), "a status without its UID could land on another pod");
+        if self.refuse.load(Ordering::Relaxed) {
+            self.add(format!("refused {}", key.uid));
+            return Err(WriteError::Refused("wrong".to_owned()));
+        }
         self.add(format!("patch {} {}", key.uid, patch["status"]["phase"].as_str().unwrap_or("-")));
         Ok(1000 + 10 * self.writes.fetch_add(1, Ordering::Relaxed))
     }
@@ -269,6 +275,37 @@ async fn a_pod_that_may_not_restart_and_is_unknown_after_a_restart_fails() {
     world.send(ObjectEvent::Relisted(vec![object("u1", 1, extra)]));
     world.journal.wait_for("patch u1 Failed").await;
     assert_eq!(world.end().await, ["event u1 ProviderLostPod", "patch u1 Failed"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_status_that_the_api_server_never_takes_does_not_hold_up_a_deletion() {
+    let world = World::start(&[]);
+    world.send(ObjectEvent::Relisted(vec![object("u1", 1, json!({}))]));
+    world.journal.wait_for("patch u1 Running").await;
+    world.journal.refuse.store(true, Ordering::Relaxed);
+    world.send(ObjectEvent::Applied(deleted("u1", 1001)));
+    world.journal.wait_for("delete u1 30").await;
+    world.tell(stopped("u1")).await;
+    world.journal.wait_for("remove u1").await;
+    let journal = world.end().await;
+    // First with the report, then without it, then not at all.
+    assert_eq!(journal.iter().filter(|entry| entry.starts_with("refused")).count(), 2, "{journal:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_provider_records_events_on_its_own_pods_only_and_under_their_real_names() {
+    let world = World::start(&[]);
+    world.send(ObjectEvent::Relisted(vec![object("u1", 1, json!({}))]));
+    world.journal.wait_for("patch u1 Running").await;
+    for (uid, reason) in [("elsewhere", "Forged"), ("u1", "Pulled"), ("u1", "not a reason")] {
+        let key = PodKey::new(uid, "kube-system", "forged");
+        world
+            .tell(ProviderEvent::PodEvent { key, warning: false, reason: reason.to_owned(), message: String::new() })
+            .await;
+    }
+    let journal = world.end().await;
+    let events: Vec<_> = journal.iter().filter(|entry| entry.starts_with("event")).collect();
+    assert_eq!(events, ["event u1 Pulled", "event u1 ProviderEvent"]);
 }
 
 #[tokio::test(start_paused = true)]

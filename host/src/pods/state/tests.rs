@@ -83,6 +83,22 @@ fn a_refused_pod_fails_and_says_why() {
 }
 
 #[test]
+fn a_pod_that_exists_with_other_content_is_brought_up_to_date_and_does_not_fail() {
+    let (machine, actions) = run(Machine::new(POLICY), vec![Event::Due, Event::Created(Err(Error::AlreadyExists))]);
+    assert_eq!((machine.state, actions), (State::Updating, vec![Action::Update]));
+    let without = Policy { updates: false, ..POLICY };
+    let (machine, actions) = run(Machine::new(without), vec![Event::Due, Event::Created(Err(Error::AlreadyExists))]);
+    assert_eq!((machine.state, actions), (State::Running, vec![Action::Clear, Action::Poll]));
+}
+
+#[test]
+fn a_change_ends_the_pause_after_a_failed_attempt() {
+    let (machine, _) = run(Machine::new(POLICY), vec![Event::Due, Event::Created(Err(away()))]);
+    let (_, actions) = machine.next(Event::Changed);
+    assert_eq!(actions, vec![Action::Wake(Duration::ZERO)]);
+}
+
+#[test]
 fn failed_attempts_are_spaced_wider_and_wider_up_to_five_minutes() {
     let mut machine = Machine::new(POLICY);
     let mut pauses = vec![];

@@ -1,4 +1,8 @@
-//! When pods become Running and when they are gone, as one watch on their node sees it.
+//! When pods become Running and when they are gone, as one watch on their namespace sees it.
+//!
+//! Not on their node, as a kubelet has it: the API server keeps ten events for such a watcher before it stops to wait for
+//! it, and for a watch of a namespace many more. So the observer does not get in the way of the subject's watch, nor lose
+//! its own when the subject does not keep up.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,6 +22,8 @@ use super::requests::{self, ListView, PodView};
 pub(super) struct Seen {
     pub(super) running: HashMap<String, Instant>,
     pub(super) gone: HashMap<String, Instant>,
+    /// How often the API server closed the watch.
+    pub(super) breaks: usize,
 }
 
 /// A running watch.
@@ -29,23 +35,15 @@ pub(super) struct Observer {
 }
 
 impl Observer {
-    /// Begins to watch the pods of `node`.
-    pub(super) async fn start(client: &Client, node: &str) -> Result<Self> {
-        let list: ListView = client.request(requests::of_node(node, "limit=1")?).await?;
-        let since = list.metadata.resource_version;
-        let query = format!("watch=true&timeoutSeconds=3600&resourceVersion={since}");
-        let events = client.request_events::<PodView>(requests::of_node(node, &query)?).await?;
+    /// Begins to watch the pods of `namespace`.
+    pub(super) async fn start(client: &Client, namespace: &str) -> Result<Self> {
+        let list: ListView = client.request(requests::pods(namespace, "limit=1")?).await?;
         let seen = Arc::new(Mutex::new(Seen::default()));
         let (sender, counts) = watch::channel((0, 0));
         let mut task = JoinSet::new();
-        let record = Arc::clone(&seen);
-        task.spawn(async move {
-            pin_mut!(events);
-            while let Some(event) = events.next().await {
-                sender.send_replace(note(&record, event?)?);
-            }
-            bail!("the API server ended the watch")
-        });
+        let follow =
+            follow(client.clone(), namespace.to_owned(), list.metadata.resource_version, Arc::clone(&seen), sender);
+        task.spawn(follow);
         Ok(Self { seen, counts, task })
     }
 
@@ -78,24 +76,52 @@ impl Observer {
             Err(_) => false,
         };
         if broken && let Some(outcome) = self.task.join_next().await {
-            outcome?.context("the watch on the node's pods broke")?;
+            outcome?.context("the watch on the pods broke")?;
         }
         bail!("waited {deadline:?} for {pods} pods to be {what}; {} are", count(*self.counts.borrow()))
     }
 }
 
-fn note(seen: &Mutex<Seen>, event: WatchEvent<PodView>) -> Result<(usize, usize)> {
+/// Watches from the version `since` on, for ever.
+///
+/// The API server closes the watch of whoever does not read fast enough; it is then taken up where it broke off.
+async fn follow(
+    client: Client,
+    namespace: String,
+    mut since: String,
+    seen: Arc<Mutex<Seen>>,
+    counts: watch::Sender<(usize, usize)>,
+) -> Result<()> {
+    loop {
+        let query = format!("watch=true&timeoutSeconds=3600&resourceVersion={since}");
+        let events = client.request_events::<PodView>(requests::pods(&namespace, &query)?).await?;
+        pin_mut!(events);
+        while let Some(event) = events.next().await {
+            let (version, now) = note(&seen, event?)?;
+            since = version;
+            counts.send_replace(now);
+        }
+        seen.lock().unwrap_or_else(PoisonError::into_inner).breaks += 1;
+    }
+}
+
+/// Takes down what an event says; answers its version and the numbers of pods so far.
+fn note(seen: &Mutex<Seen>, event: WatchEvent<PodView>) -> Result<(String, (usize, usize))> {
     let now = Instant::now();
     let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
-    match event {
-        WatchEvent::Added(pod) | WatchEvent::Modified(pod) if pod.status.phase == "Running" => {
-            seen.running.entry(pod.metadata.name).or_insert(now);
+    let version = match event {
+        WatchEvent::Added(pod) | WatchEvent::Modified(pod) => {
+            if pod.status.phase == "Running" {
+                seen.running.entry(pod.metadata.name).or_insert(now);
+            }
+            pod.metadata.resource_version
         }
         WatchEvent::Deleted(pod) => {
             seen.gone.insert(pod.metadata.name, now);
+            pod.metadata.resource_version
         }
+        WatchEvent::Bookmark(bookmark) => bookmark.metadata.resource_version,
         WatchEvent::Error(status) => bail!("{}", status.message),
-        WatchEvent::Added(_) | WatchEvent::Modified(_) | WatchEvent::Bookmark(_) => {}
-    }
-    Ok((seen.running.len(), seen.gone.len()))
+    };
+    Ok((version, (seen.running.len(), seen.gone.len())))
 }

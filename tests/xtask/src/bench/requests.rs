@@ -88,9 +88,9 @@ pub(super) fn patch_status(namespace: &str, name: &str, uid: &str, status: &Valu
     request(Method::PATCH, &format!("/api/v1/namespaces/{namespace}/pods/{name}/status"), STRATEGIC_MERGE, &patch)
 }
 
-/// The watch's and the list's path: all pods of one node.
-pub(super) fn of_node(node: &str, query: &str) -> Result<Request<Vec<u8>>> {
-    Ok(Request::get(format!("/api/v1/pods?fieldSelector=spec.nodeName%3D{node}&{query}")).body(vec![])?)
+/// The watch's and the list's path: all pods of a namespace.
+pub(super) fn pods(namespace: &str, query: &str) -> Result<Request<Vec<u8>>> {
+    Ok(Request::get(format!("/api/v1/namespaces/{namespace}/pods?{query}")).body(vec![])?)
 }
 
 fn request(method: Method, path: &str, content_type: &str, body: &Value) -> Result<Request<Vec<u8>>> {

@@ -54,6 +54,8 @@ pub(super) struct Round {
     /// Memory of the subject's process, before the load and at most, in MB.
     pub(super) rss_idle_mb: Option<f64>,
     pub(super) rss_peak_mb: Option<f64>,
+    /// How often the API server closed our watch because we did not keep up: latencies of such a round are too long.
+    pub(super) watch_breaks: usize,
     /// Of the machine, over the last minute, at the end of the round.
     pub(super) load_average: f64,
 }
@@ -120,7 +122,7 @@ pub(super) async fn run(bench: &Bench<'_>, subject: Subject, number: usize) -> R
 }
 
 async fn drive(bench: &Bench<'_>, load: &Load<'_>) -> Result<Timeline> {
-    let mut observer = Observer::start(&bench.client, load.node).await?;
+    let mut observer = Observer::start(&bench.client, load.namespace).await?;
     let names = (0..bench.pods).map(|number| format!("{}-{number}", load.node)).collect();
     let made = load.create(names).await?;
     observer.running(bench.pods, DEADLINE).await?;
@@ -157,6 +159,7 @@ impl Timeline {
             cpu_ms_per_pod: None,
             rss_idle_mb: None,
             rss_peak_mb: None,
+            watch_breaks: self.seen.breaks,
             load_average: super::report::load_average(),
         })
     }

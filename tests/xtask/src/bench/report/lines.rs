@@ -33,14 +33,13 @@ impl fmt::Display for Aim {
 impl Aim {
     /// Whether `pluglet` is as it should be; empty where that can't be said.
     pub(super) fn verdict(self, pluglet: f64, bare: Option<f64>) -> &'static str {
-        let met = match self {
-            Self::AtLeastOfBare(part) => bare.map(|bare| pluglet >= part * bare),
-            Self::AtMost(most) => Some(pluglet <= most),
-        };
-        match met {
-            Some(true) => "met",
-            Some(false) => "MISSED",
-            None => "",
+        match (self, bare) {
+            (Self::AtLeastOfBare(_), None) => "",
+            (Self::AtLeastOfBare(part), Some(bare)) if pluglet >= part * bare => "met",
+            (Self::AtMost(most), _) if pluglet <= most => "met",
+            // On this machine nobody can.
+            (Self::AtMost(most), Some(bare)) if bare > most => "missed, by bare too",
+            _ => "MISSED",
         }
     }
 }
@@ -79,5 +78,8 @@ mod tests {
         assert_eq!(Aim::AtLeastOfBare(0.8).verdict(79.0, Some(100.0)), "MISSED");
         assert_eq!(Aim::AtLeastOfBare(0.8).verdict(79.0, None), "");
         assert_eq!(Aim::AtMost(3.2).verdict(3.3, None), "MISSED");
+        assert_eq!(Aim::AtMost(3.2).verdict(3.3, Some(3.0)), "MISSED");
+        assert_eq!(Aim::AtMost(3.2).verdict(3.3, Some(4.0)), "missed, by bare too");
+        assert_eq!(Aim::AtMost(3.2).verdict(3.1, Some(4.0)), "met");
     }
 }
