@@ -82,9 +82,9 @@ fn observe(listed: &mut Option<Node>, event: Event<Node>) -> Option<Option<Node>
 
 #[async_trait]
 impl NodeStore for ClusterNode {
-    async fn create(&self, node: &Node) -> Result<(), NodeError> {
+    async fn create(&self, node: &Node) -> Result<Option<String>, NodeError> {
         let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
-        within(self.nodes.create(&params, node)).await.map(|_| ()).map_err(node_error)
+        within(self.nodes.create(&params, node)).await.map(|node| node.metadata.uid).map_err(node_error)
     }
 
     async fn patch(&self, patch: Value) -> Result<(), NodeError> {

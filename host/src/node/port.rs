@@ -9,7 +9,8 @@ use serde_json::Value;
 /// Writes about this node.
 #[async_trait]
 pub(crate) trait NodeStore: Send + Sync + 'static {
-    async fn create(&self, node: &Node) -> Result<(), NodeError>;
+    /// Answers the UID.
+    async fn create(&self, node: &Node) -> Result<Option<String>, NodeError>;
     /// A merge patch of metadata and spec.
     async fn patch(&self, patch: Value) -> Result<(), NodeError>;
     /// A strategic merge patch of the status subresource.

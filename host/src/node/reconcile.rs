@@ -103,7 +103,9 @@ impl Reconciler {
                 warn!(node = self.settings.name, "not registered yet: the provider has not started");
                 return Ok(());
             }
-            self.store.create(&desired::object(&self.settings, health, &now)).await?;
+            let uid = self.store.create(&desired::object(&self.settings, health, &now)).await?;
+            // The watch will tell too, but an exit before that must know what to remove.
+            self.uid.send_replace(uid);
             info!(node = self.settings.name, "registered");
             return Ok(());
         };
