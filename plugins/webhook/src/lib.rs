@@ -14,6 +14,7 @@ use serde_json::value::RawValue;
 pub struct Webhook {
     host: Host,
     config: Config,
+    node: String,
 }
 
 /// What the operator may set. What is missing keeps the SDK's default.
@@ -33,13 +34,15 @@ struct Listed {
     name: String,
     #[serde(default)]
     generation: u64,
+    /// The node that it was put by.
+    node: Option<String>,
     /// Passed on as the service wrote it.
     status: Box<RawValue>,
 }
 
 impl Provider for Webhook {
     async fn start(host: Host, init: Init) -> Result<Self> {
-        Ok(Self { config: init.config()?, host })
+        Ok(Self { config: init.config()?, host, node: init.node_name })
     }
 
     fn info(&self) -> Info {
@@ -68,14 +71,17 @@ impl Provider for Webhook {
     }
 
     async fn list(&self) -> Result<Vec<(PodRef, Status)>> {
-        let answer = self.host.endpoint("backend").get("/pods").max_bytes(LONGEST_LIST).send().await?;
+        // Several nodes may share the service, and the host deletes what it finds here and does not know.
+        let path = format!("/pods?node={}", self.node);
+        let answer = self.host.endpoint("backend").get(path).max_bytes(LONGEST_LIST).send().await?;
         let answer = match answer.ok() {
             // There is always a list. A 404 comes from something else, and no list at all would look like no pods.
             Err(Error::NotFound) => return Err(Error::unavailable("the service does not answer GET /pods")),
             answer => answer?,
         };
         let listed: Vec<Listed> = answer.json()?;
-        Ok(listed.into_iter().map(Listed::into_pair).collect())
+        let ours = listed.into_iter().filter(|pod| pod.node.as_ref().is_none_or(|node| *node == self.node));
+        Ok(ours.map(Listed::into_pair).collect())
     }
 }
 

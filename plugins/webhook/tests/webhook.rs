@@ -44,11 +44,13 @@ fn the_list_is_passed_on_with_statuses_as_the_service_wrote_them() {
     harness.world().reply(
         "backend",
         200,
-        r#"[{"uid": "u", "namespace": "ns", "name": "web", "status": {"phase": "Running", "anything": [1, 2]}}]"#,
+        r#"[{"uid": "u", "namespace": "ns", "name": "web", "status": {"phase": "Running", "anything": [1, 2]}},
+            {"uid": "v", "namespace": "ns", "name": "web", "node": "another", "status": {}}]"#,
     );
     let listed = harness.list().unwrap();
     assert_eq!((listed[0].0.uid.as_str(), listed[0].0.to_string().as_str()), ("u", "ns/web"));
     assert_eq!(listed[0].1.as_json(), r#"{"phase": "Running", "anything": [1, 2]}"#);
+    assert_eq!(listed.len(), 1, "a pod of another node would be deleted");
 }
 
 #[test]
