@@ -27,6 +27,9 @@ const MAX_CONNECTIONS: usize = 1024;
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Time for a request's headers, likewise (slow loris).
 const HEADERS: Duration = Duration::from_secs(10);
+/// How long a connection without a client certificate lasts. All it ever gets is a refusal; without a limit whoever reaches the port
+/// could hold all places.
+const ANONYMOUS: Duration = Duration::from_secs(10);
 /// Time that requests under way have when the process drains.
 const LINGER: Duration = Duration::from_secs(1);
 /// Pause after a failed accept: file descriptors have run out, and trying at once would only spin.
@@ -65,25 +68,32 @@ async fn serve(stream: TcpStream, acceptor: TlsAcceptor, router: Router, tasks: 
         Ok(Err(error)) => return debug!(%error, "TLS handshake failed"),
         Err(_) => return debug!("TLS handshake took too long"),
     };
+    let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
     let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
     let caller = certificate.and_then(|certificate| Caller::of(certificate));
+    let identity = caller.clone();
     let service = tower::util::MapRequestLayer::new(move |mut request: axum::extract::Request<_>| {
-        if let Some(caller) = &caller {
+        if let Some(caller) = &identity {
             request.extensions_mut().insert(caller.clone());
         }
         request
     })
     .layer(router);
+    // By what the handshake agreed on: looking at the first bytes instead would wait for them without end.
     let mut builder = Builder::new(TokioExecutor::new());
+    builder = if is_http2 { builder.http2_only() } else { builder.http1_only() };
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS);
     builder.http2().timer(TokioTimer::new()).keep_alive_interval(Some(Duration::from_secs(30)));
     let service = TowerToHyperService::new(service);
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
     let cancel = tasks.cancel_token();
     tokio::pin!(connection);
+    let is_anonymous = caller.is_none();
     let outcome = tokio::select! {
         // Cancel-safe: the connection is pinned outside and goes on below.
         outcome = connection.as_mut() => outcome,
+        // Cancel-safe: a timer.
+        () = tokio::time::sleep(ANONYMOUS), if is_anonymous => return debug!("closing a connection without a certificate"),
         () = cancel.cancelled() => {
             connection.as_mut().graceful_shutdown();
             // A log that is being followed would last as long as its container.

@@ -116,16 +116,10 @@ pub(crate) fn taint_patch(settings: &Settings, health: &Health, node: &Node) -> 
 }
 
 /// The status patch, or None when nothing of ours differs and no heartbeat is due.
-pub(crate) fn status_patch(
-    settings: &Settings,
-    health: &Health,
-    node: &Node,
-    now: &Time,
-    heartbeat: bool,
-) -> Option<Value> {
+pub(crate) fn status_patch(settings: &Settings, health: &Health, node: &Node, now: &Time, due: Due) -> Option<Value> {
     let held = node.status.clone().unwrap_or_default();
     let wanted = status(settings, health, &held, now);
-    if !heartbeat && !differs(&held, &wanted) {
+    if !due.heartbeat && !differs(&held, &wanted, due.resources_sent) {
         return None;
     }
     let mut addresses = vec![json!({ "$patch": "replace" })];
@@ -138,6 +132,16 @@ pub(crate) fn status_patch(
         "daemonEndpoints": wanted.daemon_endpoints,
         "nodeInfo": wanted.node_info,
     }}))
+}
+
+/// Why a status may be due although nothing differs, or not due although something seems to.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Due {
+    /// The status is written now and then even if nothing has changed.
+    pub heartbeat: bool,
+    /// These very quantities were sent before. The API server keeps them in a form of its own (`0.5` becomes `500m`), which is no
+    /// difference to mend.
+    pub resources_sent: bool,
 }
 
 type Resources = BTreeMap<String, Quantity>;
@@ -154,14 +158,13 @@ fn replaced(held: Option<&Resources>, wanted: Option<&Resources>) -> Value {
     Value::Object(map)
 }
 
-fn differs(held: &NodeStatus, wanted: &NodeStatus) -> bool {
+fn differs(held: &NodeStatus, wanted: &NodeStatus, resources_sent: bool) -> bool {
     let meaning = |condition: &NodeCondition| {
         (condition.type_.clone(), condition.status.clone(), condition.reason.clone(), condition.message.clone())
     };
     let held_conditions: Vec<_> = held.conditions.iter().flatten().map(meaning).collect();
     wanted.conditions.iter().flatten().any(|condition| !held_conditions.contains(&meaning(condition)))
-        || held.capacity != wanted.capacity
-        || held.allocatable != wanted.allocatable
+        || (!resources_sent && (held.capacity != wanted.capacity || held.allocatable != wanted.allocatable))
         || held.addresses != wanted.addresses
         || held.daemon_endpoints != wanted.daemon_endpoints
         || held.node_info != wanted.node_info

@@ -11,13 +11,13 @@ use futures::stream::BoxStream;
 use k8s_openapi::api::core::v1::Node;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
-use pluglet_model::provider::Health;
+use pluglet_model::provider::{Health, NodeFacts};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::desired::{self, Settings};
+use super::desired::{self, Due, Settings};
 use super::port::{NodeError, NodeStore};
 
 /// How often the status is written although nothing changed, as `nodeStatusReportFrequency` of a kubelet.
@@ -37,7 +37,8 @@ pub(crate) async fn run(
     uid: watch::Sender<Option<String>>,
     cancel: CancellationToken,
 ) {
-    let mut reconciler = Reconciler { settings, store, node: None, seen: false, forbidden: vec![], failures: 0, uid };
+    let mut reconciler =
+        Reconciler { settings, store, node: None, seen: false, forbidden: vec![], failures: 0, sent: None, uid };
     let mut heartbeat = Instant::now() + HEARTBEAT;
     let mut retry: Option<Instant> = None;
     loop {
@@ -79,6 +80,8 @@ struct Reconciler {
     /// What this identity may not change (NodeRestriction keeps taints from nodes): said once, then left alone.
     forbidden: Vec<&'static str>,
     failures: u32,
+    /// The facts of the last status that was written.
+    sent: Option<NodeFacts>,
     uid: watch::Sender<Option<String>>,
 }
 
@@ -109,8 +112,11 @@ impl Reconciler {
             info!(node = self.settings.name, "registered");
             return Ok(());
         };
-        if let Some(patch) = desired::status_patch(&self.settings, health, node, &now, heartbeat) {
+        let facts = health.info.as_ref().map(|info| info.node.clone());
+        let due = Due { heartbeat, resources_sent: facts.is_some() && self.sent == facts };
+        if let Some(patch) = desired::status_patch(&self.settings, health, node, &now, due) {
             self.store.patch_status(patch).await?;
+            self.sent = facts;
         }
         let labels = desired::label_patch(&self.settings, health, node);
         let taints = desired::taint_patch(&self.settings, health, node);

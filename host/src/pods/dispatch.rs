@@ -180,6 +180,18 @@ impl Dispatcher {
         }
     }
 
+    /// A pod in the provider's list that nobody drives. An orphan, unless the API server has it: then its actor was lost.
+    fn without_actor(&mut self, key: PodKey, status: PodStatus) {
+        match self.view.find(&key.namespace, &key.name).filter(|(holder, _)| *holder == key) {
+            None => self.orphan(&key, status),
+            Some((key, object)) => {
+                warn!(pod = %key, uid = %key.uid, "nobody drives this pod: taking it up again");
+                self.unclaimed.insert(key.uid.clone(), (key.clone(), status));
+                self.adopt_or_create(key, object);
+            }
+        }
+    }
+
     /// A pod that the provider runs and the API server does not have.
     fn orphan(&mut self, key: &PodKey, status: PodStatus) {
         warn!(pod = %key, uid = %key.uid, "the provider runs a pod that the API server does not have: deleting it there");
@@ -274,7 +286,7 @@ impl Dispatcher {
         debug!(pods = self.actors.len(), unclaimed = listing.len(), "compared with the provider's list");
         if self.synced {
             for (key, status) in listing.into_values() {
-                self.orphan(&key, status);
+                self.without_actor(key, status);
             }
         } else {
             self.unclaimed = listing;

@@ -40,7 +40,7 @@ fn a_fresh_node_needs_no_patch() {
     let node = registered();
     assert_eq!(label_patch(&settings(), &health(), &node), None);
     assert_eq!(taint_patch(&settings(), &health(), &node), None);
-    assert_eq!(status_patch(&settings(), &health(), &node, &time(200), false), None);
+    assert_eq!(status_patch(&settings(), &health(), &node, &time(200), Due::default()), None);
 }
 
 #[test]
@@ -75,8 +75,9 @@ fn foreign_conditions_are_not_in_the_patch() {
     let foreign =
         NodeCondition { type_: "NetworkUnavailable".to_owned(), status: "False".to_owned(), ..Default::default() };
     node.status.as_mut().unwrap().conditions.as_mut().unwrap().push(foreign);
-    assert_eq!(status_patch(&settings(), &health(), &node, &time(200), false), None);
-    let beat = status_patch(&settings(), &health(), &node, &time(200), true).unwrap();
+    assert_eq!(status_patch(&settings(), &health(), &node, &time(200), Due::default()), None);
+    let beat =
+        status_patch(&settings(), &health(), &node, &time(200), Due { heartbeat: true, ..Due::default() }).unwrap();
     assert!(!beat.to_string().contains("NetworkUnavailable"));
 }
 
@@ -89,7 +90,7 @@ fn the_kubelet_version_is_never_newer_than_the_api_server() {
 #[test]
 fn a_provider_that_is_away_after_a_restart_costs_neither_readiness_nor_facts() {
     let away = Health { failure: Some("away".to_owned()), ..Health::default() };
-    let patch = status_patch(&settings(), &away, &registered(), &time(200), false).unwrap();
+    let patch = status_patch(&settings(), &away, &registered(), &time(200), Due::default()).unwrap();
     let conditions = patch["status"]["conditions"].as_array().unwrap();
     let status = |name: &str| conditions.iter().find(|condition| condition["type"] == name).unwrap()["status"].clone();
     assert_eq!((status("Ready"), status("ProviderReady")), (json!("True"), json!("False")));
@@ -99,7 +100,9 @@ fn a_provider_that_is_away_after_a_restart_costs_neither_readiness_nor_facts() {
 
 #[test]
 fn the_heartbeat_moves_and_the_transition_does_not() {
-    let patch = status_patch(&settings(), &health(), &registered(), &time(200), true).unwrap();
+    let patch =
+        status_patch(&settings(), &health(), &registered(), &time(200), Due { heartbeat: true, ..Due::default() })
+            .unwrap();
     let ready = &patch["status"]["conditions"][0];
     assert_eq!(ready["lastTransitionTime"], "1970-01-01T00:01:40Z");
     assert_eq!(ready["lastHeartbeatTime"], "1970-01-01T00:03:20Z");
@@ -110,6 +113,23 @@ fn a_resource_that_the_provider_dropped_is_removed() {
     let mut node = registered();
     let capacity = node.status.as_mut().unwrap().capacity.as_mut().unwrap();
     capacity.insert("example.com/gpu".to_owned(), Quantity("1".to_owned()));
-    let patch = status_patch(&settings(), &health(), &node, &time(200), false).unwrap();
+    let patch = status_patch(&settings(), &health(), &node, &time(200), Due::default()).unwrap();
     assert_eq!(patch["status"]["capacity"], json!({ "cpu": "4", "pods": "100", "example.com/gpu": null }));
+}
+
+#[test]
+fn quantities_that_the_api_server_spells_differently_are_sent_once() {
+    let mut health = health();
+    let facts = &mut health.info.as_mut().unwrap().node;
+    facts.capacity.insert("cpu".to_owned(), "0.5".to_owned());
+    let mut node = object(&settings(), &health, &time(100));
+    let status = node.status.as_mut().unwrap();
+    for resources in [&mut status.capacity, &mut status.allocatable] {
+        resources.as_mut().unwrap().insert("cpu".to_owned(), Quantity("500m".to_owned()));
+    }
+    let patch = |resources_sent| {
+        status_patch(&settings(), &health, &node, &time(200), Due { resources_sent, ..Due::default() })
+    };
+    assert!(patch(false).is_some());
+    assert_eq!(patch(true), None);
 }

@@ -309,6 +309,22 @@ async fn a_provider_records_events_on_its_own_pods_only_and_under_their_real_nam
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_pod_that_nobody_drives_but_the_api_server_has_is_no_orphan() {
+    let world = World::start(&[]);
+    world.send(ObjectEvent::Relisted(vec![object("u1", 1, json!({}))]));
+    world.journal.wait_for("patch u1 Running").await;
+    // Its actor ends, as a panic would end it, and the API server has the pod again.
+    world.send(ObjectEvent::Deleted(object("u1", 1, json!({}))));
+    world.journal.wait_for("delete u1 0").await;
+    world.tell(ProviderEvent::Gone(PodKey::new("u1", "n", "p"))).await;
+    world.settle().await;
+    world.send(ObjectEvent::Applied(object("u1", 1001, json!({ "status": { "phase": "Running" } }))));
+    world.tell(ProviderEvent::Resync).await;
+    let journal = world.end().await;
+    assert_eq!(journal.iter().filter(|entry| entry.starts_with("delete")).count(), 1, "{journal:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_pod_missing_from_a_relist_is_stopped_and_its_object_is_not_touched() {
     let world = World::start(&[]);
     world.send(ObjectEvent::Relisted(vec![object("u1", 1, json!({}))]));
