@@ -174,11 +174,11 @@ fn parse_label(text: &str) -> Result<(String, String), String> {
 
 /// A DNS subdomain (RFC 1123), as the API server wants names of nodes.
 fn parse_node_name(text: &str) -> Result<String, String> {
-    if is_subdomain(text) {
+    if is_subdomain(text) && text.len() <= 63 {
         Ok(text.to_owned())
     } else {
         Err(format!(
-            "{text:?} must be lower-case letters, digits, '-' and '.', starting and ending with a letter or digit, at most 253"
+            "{text:?} must be lower-case letters, digits, '-' and '.', starting and ending with a letter or digit, at most 63: it is also the value of the label kubernetes.io/hostname"
         ))
     }
 }

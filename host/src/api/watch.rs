@@ -39,6 +39,7 @@ pub(crate) fn pods(client: Client, node_name: &str) -> BoxStream<'static, Object
 struct Collected {
     list: Vec<Pod>,
     failing: bool,
+    told: Option<Instant>,
 }
 
 impl Collected {
@@ -69,9 +70,11 @@ impl Collected {
         }
     }
 
-    /// The first failure is worth a warning; those that follow are the same outage.
+    /// The first failure is worth a warning; those that follow are the same outage, told again now and then.
     fn failed(&mut self, error: &watcher::Error) {
-        if !std::mem::replace(&mut self.failing, true) {
+        let is_first = !std::mem::replace(&mut self.failing, true);
+        if is_first || self.told.is_none_or(|told| told.elapsed() > TELL_AGAIN) {
+            self.told = Some(Instant::now());
             warn!(error = %describe(error), "cannot watch pods: keeping everything as it is and trying again");
         }
     }
@@ -83,6 +86,8 @@ fn lean(mut pod: Pod) -> Pod {
     pod
 }
 
+/// How often an outage that goes on is told.
+const TELL_AGAIN: Duration = Duration::from_secs(60);
 /// An attempt so long after the last failure is a first one again.
 const CALM: Duration = Duration::from_secs(60);
 

@@ -44,7 +44,7 @@ pub(super) async fn drain(
     }
     provider.stop(PROVIDER_GRACE).await;
     match removal {
-        None => info!("stopped; the node stays registered and its pods keep running"),
+        None => info!("stopped; a registered node stays registered, and pods keep running"),
         Some((_, None)) => info!("stopped; there was no node to remove"),
         Some((node, Some(uid))) => match node.delete(&uid).await {
             Ok(()) => info!("stopped; the node was removed"),

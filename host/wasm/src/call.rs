@@ -75,13 +75,12 @@ pub(crate) enum Request {
 #[derive(Debug, Default)]
 pub(crate) struct Permit {
     _room: Option<OwnedSemaphorePermit>,
-    _turn: Option<OwnedSemaphorePermit>,
 }
 
 impl Permit {
-    /// A place among the calls of its lane, and for a suspect its turn.
-    pub(crate) fn new(room: Option<OwnedSemaphorePermit>, turn: Option<OwnedSemaphorePermit>) -> Self {
-        Self { _room: room, _turn: turn }
+    /// A place among the calls of its lane.
+    pub(crate) fn new(room: Option<OwnedSemaphorePermit>) -> Self {
+        Self { _room: room }
     }
 }
 

@@ -1,7 +1,7 @@
 //! From a caller to whichever incarnation is running.
 //!
 //! In: calls of the host. Out: answers or model errors. Invariant: at most `concurrency` pod calls are inside the component, at most
-//! one of them about a suspect (see [`crate::strikes`]); nobody waits for longer than the call's own deadline before it begins.
+//! one of them a suspect's in its first seconds (see [`crate::strikes`]); nobody waits for longer than the call's own deadline before it begins.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -28,6 +28,10 @@ pub(crate) const MAX_SESSIONS: usize = 128;
 /// How often a job is carried to the next incarnation when one ends before it could begin. Then the provider is crashing all the
 /// time, and the caller should hear of it.
 const CARRIES: usize = 3;
+
+/// How long a suspect is alone among the suspects. One that crashes the provider does so at once, or after the two seconds that a loop
+/// is given; one that is only slow must not keep the innocent ones waiting for its whole call.
+const TURN: Duration = Duration::from_secs(3);
 
 /// Where the provider is in its life.
 #[derive(Clone, Debug)]
@@ -88,14 +92,15 @@ impl Dispatch {
     ) -> Result<(T, Gate), Error> {
         // Before taking a place: a provider that is away for long should fail all callers at once, not 64 at a time.
         self.ready().await?;
-        let permit = self.admit(kind, uid).await?;
+        let mut turn = self.turn(kind, uid).await?;
+        let permit = self.admit(kind).await?;
         let (reply, answer) = oneshot::channel();
         let mut job = Job { request: make(reply), kind, uid: uid.cloned(), permit };
         for _ in 0..CARRIES {
             let gate = self.ready().await?;
             match gate.submit(job).await {
                 Ok(()) => {
-                    return match gate.answer(kind, answer).await {
+                    return match isolated(turn.take(), gate.answer(kind, answer)).await {
                         Ok(value) => Ok((value, gate)),
                         Err(fault) => Err(fault.into_error(kind, uid)),
                     };
@@ -140,17 +145,34 @@ impl Dispatch {
         }
     }
 
-    async fn admit(&self, kind: Kind, uid: Option<&Arc<str>>) -> Result<Permit, Error> {
-        let turn = match uid.filter(|uid| self.suspects.contains(uid)) {
-            Some(_) => Some(acquire(&self.suspects.turn, kind).await?),
-            None => None,
-        };
+    /// The suspects' turn, for one of them.
+    async fn turn(&self, kind: Kind, uid: Option<&Arc<str>>) -> Result<Option<OwnedSemaphorePermit>, Error> {
+        match uid.filter(|uid| self.suspects.contains(uid)) {
+            Some(_) => acquire(&self.suspects.turn, kind).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    async fn admit(&self, kind: Kind) -> Result<Permit, Error> {
         let room = match kind.lane {
             Lane::Pods => Some(acquire(&self.pods, kind).await?),
             Lane::Lists => Some(acquire(&self.lists, kind).await?),
             Lane::Free => None,
         };
-        Ok(Permit::new(room, turn))
+        Ok(Permit::new(room))
+    }
+}
+
+/// Awaits an answer, holding the suspects' turn for its first moments only.
+async fn isolated<T>(turn: Option<OwnedSemaphorePermit>, answer: impl Future<Output = T>) -> T {
+    let Some(turn) = turn else { return answer.await };
+    let mut answer = std::pin::pin!(answer);
+    match timeout(TURN, answer.as_mut()).await {
+        Ok(answer) => answer,
+        Err(_) => {
+            drop(turn);
+            answer.await
+        }
     }
 }
 

@@ -4,8 +4,8 @@
 //! answered since its last crash has no strikes; the table never exceeds [`MAX_SUSPECTS`].
 //!
 //! A trap loses every call in flight, and nothing tells whose fault it was. So each of them gets a strike and becomes a suspect. Of
-//! the suspects only one is in flight at a time (the caller sees to that): if it was innocent, its answer clears it; if it was not,
-//! the next crash strikes it again and no other suspect.
+//! the suspects only one begins at a time, and is alone for its first seconds (the caller sees to that): if it was innocent, its answer
+//! clears it; if it was not, the next crash strikes it again and, at worst, some that have been slow without crashing.
 
 use std::collections::HashMap;
 use std::sync::Arc;

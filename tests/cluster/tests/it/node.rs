@@ -67,7 +67,7 @@ async fn sigterm_drains_and_keeps_the_node() -> Result<()> {
     let mut node = world.node("node-sigterm").await?;
     assert!(node.terminate()?.success());
     let log = node.log()?;
-    assert!(log.contains("draining") && log.contains("the node stays registered"), "{log}");
+    assert!(log.contains("draining") && log.contains("node stays registered"), "{log}");
     world.kubectl(&["get", "node", &node.name]).await?;
     Ok(())
 }
