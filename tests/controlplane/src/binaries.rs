@@ -130,7 +130,7 @@ const HELP: &str = "there are no Kubernetes binaries; one of these helps:
 
 /// The module that builds [`PROGRAMS`], at the version that its `go.mod` requires.
 pub fn kubernetes_module() -> Result<GoModule> {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("kubernetes");
+    let dir = crate::repository().join("tests/controlplane/kubernetes");
     let version = required_version(&dir, "k8s.io/kubernetes")?;
     let mut parts = version.trim_start_matches('v').split('.');
     let (major, minor) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());

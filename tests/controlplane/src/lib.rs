@@ -36,6 +36,19 @@ pub mod process;
 mod supervisor;
 pub mod wait;
 
+use std::path::{Path, PathBuf};
+
+/// The checkout that this program runs in.
+///
+/// Looked for at run time: a target directory may serve several checkouts, one after the other, and cargo then takes a program that was
+/// built from another one for fresh.
+pub fn repository() -> PathBuf {
+    let start = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from).or_else(|| std::env::current_dir().ok());
+    let start = start.unwrap_or_default();
+    let is_root = |dir: &&Path| dir.join("tests/controlplane/kubernetes/go.mod").is_file();
+    start.ancestors().find(is_root).unwrap_or(Path::new(".")).to_owned()
+}
+
 pub use audit::{AuditLog, Call, Mark};
 pub use binaries::Binaries;
 pub use components::Component;

@@ -100,11 +100,7 @@ pub(crate) fn cargo() -> Command {
     cargo
 }
 
-/// The repository that this program was built from.
-pub(crate) fn repository() -> &'static Path {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.ancestors().nth(2).unwrap_or(here)
-}
+pub(crate) use controlplane::repository;
 
 /// Runs a command to its end; anything but success is an error.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
