@@ -7,13 +7,12 @@ mod error;
 mod shutdown;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::Parser;
 use pluglet_model::provider::{EventReceiver, Provider};
-use pluglet_wasm::{ProviderOptions, WasmProvider};
+use pluglet_wasm::{Limits, Metrics, ProviderOptions, WasmProvider, compile};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tracing::{error, info, warn};
@@ -23,8 +22,8 @@ use crate::api::client::{self, Clients};
 use crate::api::node::ClusterNode;
 use crate::api::pods::ClusterPods;
 use crate::api::{events, watch as pod_watch};
-use crate::args::{Cli, Command, ProviderCommand, Run};
-use crate::config::{self, Config};
+use crate::args::{Check, Cli, Command, ProviderCommand, Run};
+use crate::config::{Config, Document};
 use crate::kubelet::routes::{self, Rooms};
 use crate::kubelet::{server, tls};
 use crate::node::desired::{self, Settings};
@@ -40,16 +39,23 @@ use error::{Error, report};
 /// Runs the command line; answers how it went.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    // Before anything else: this process may be the compiler of another one, with little memory and no files to open.
+    let mut arguments = std::env::args_os().skip(1);
+    if arguments.next().is_some_and(|first| first == compile::COMMAND) {
+        return compile::main(arguments);
+    }
+    let cli = Cli::read();
     let outcome = match cli.command {
         Command::Run(run) => node(*run),
         Command::Provider(ProviderCommand::List { plugin_dir }) => {
             providers::list(&plugin_dir).map(|table| show(&table)).map_err(Error::Provider)
         }
         Command::Provider(ProviderCommand::Inspect { provider, plugin_dir }) => {
-            let found = providers::find(&provider, &plugin_dir).map_err(Error::Provider);
+            let limit = Limits::default().component_bytes;
+            let found = providers::find(&provider, &plugin_dir, limit).map_err(Error::Provider);
             found.map(|found| show(&providers::describe(&found)))
         }
+        Command::Provider(ProviderCommand::Check(check)) => check_provider(&check),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -66,6 +72,29 @@ fn show(text: &str) {
     std::io::stdout().write_all(text.as_bytes()).ok();
 }
 
+/// What is right is shown also when something else is wrong.
+fn check_provider(check: &Check) -> Result<(), Error> {
+    let (found, config) = decide(&check.provider, &check.plugin_dir, check.config.as_deref(), &check.endpoints)?;
+    let checked = providers::check::check(&found, &config);
+    show(&checked.text);
+    checked.failure.map_or(Ok(()), |failure| Err(Error::Provider(failure)))
+}
+
+/// The component, and what the operator decided about it. The file is read first, because it says how large a component may be, and
+/// understood last, because the component says what its own section must be.
+fn decide(
+    provider: &str,
+    plugin_dir: &[PathBuf],
+    config: Option<&Path>,
+    endpoints: &[String],
+) -> Result<(Found, Config), Error> {
+    let document = Document::open(config).map_err(Error::Config)?;
+    let found = providers::find(provider, plugin_dir, document.component_bytes()).map_err(Error::Provider)?;
+    let schema = found.inspection.manifest.as_ref().and_then(|manifest| manifest.config_schema.as_ref());
+    let config = document.read(endpoints, schema).map_err(Error::Config)?;
+    Ok((found, config))
+}
+
 fn node(run: Run) -> Result<(), Error> {
     telemetry::init(run.log_format);
     // Installed already only where a test did it: the same one.
@@ -75,8 +104,7 @@ fn node(run: Run) -> Result<(), Error> {
 }
 
 async fn be_a_node(run: Run) -> Result<(), Error> {
-    let config = config::load(run.config.as_deref()).map_err(Error::Config)?;
-    let found = providers::find(&run.provider, &run.plugin_dir).map_err(Error::Provider)?;
+    let (found, config) = decide(&run.provider, &run.plugin_dir, run.config.as_deref(), &run.endpoints)?;
     let clients = client::connect(run.kubeconfig.as_deref()).await.map_err(Error::Client)?;
     let listener = listen(&run).await?;
     let port = listener.local_addr().map_err(Error::Address)?.port();
@@ -88,7 +116,8 @@ async fn be_a_node(run: Run) -> Result<(), Error> {
     let serving = tls::self_signed(&run.node_name, address, &client_ca).map_err(Error::Tls)?;
     let shutdown = shutdown::signals().map_err(Error::Runtime)?;
     let provider_name = found.name.clone();
-    let (provider, provider_events) = start_provider(&run, found, config).await?;
+    let (metrics, registry) = telemetry::metrics();
+    let (provider, provider_events) = start_provider(&run, found, config, metrics).await?;
 
     let tasks = Tasks::new();
     let settings = Settings {
@@ -99,8 +128,10 @@ async fn be_a_node(run: Run) -> Result<(), Error> {
         kubelet_version: desired::kubelet_version(client::server_minor(&clients.node).await),
         labels: run.labels(),
         taints: run.chosen_taints(),
+        provider_tolerance: run.provider_tolerance,
     };
-    let rooms = start_pods(&tasks, &clients, &run.node_name, address, provider.clone(), provider_events);
+    let pods = start_pods(&tasks, &clients, &run.node_name, address, provider.clone(), provider_events);
+    let rooms = Rooms { provider: provider.clone(), pods, metrics: registry };
     let authorizer = Arc::new(AccessReviews::new(clients.workload.clone(), &run.node_name));
     let router = routes::router(rooms, authorizer);
     tasks.spawn_critical("kubelet server", server::run(listener, serving, router, tasks.clone()));
@@ -155,16 +186,24 @@ async fn client_ca(run: &Run, clients: &Clients) -> Result<Vec<Vec<u8>>, Error> 
     Ok(clients.cluster_ca.clone())
 }
 
-async fn start_provider(run: &Run, found: Found, config: Config) -> Result<(Arc<dyn Provider>, EventReceiver), Error> {
+async fn start_provider(
+    run: &Run,
+    found: Found,
+    config: Config,
+    metrics: Metrics,
+) -> Result<(Arc<dyn Provider>, EventReceiver), Error> {
     let state_dir: PathBuf = run.state_dir.clone().unwrap_or_else(providers::default_state_dir);
     let options = ProviderOptions {
         name: found.name,
         component: found.path,
         node_name: run.node_name.clone(),
-        config_json: config.provider_config,
-        endpoints: config.endpoints,
+        config_json: config.config_json,
+        grants: config.grants,
         state_dir,
         limits: config.limits,
+        // The file that this process was started from, even if its name means another one by now.
+        compiler: "/proc/self/exe".into(),
+        metrics,
     };
     let (provider, events) = WasmProvider::start(options).await.map_err(Error::Start)?;
     Ok((Arc::new(provider), events))
@@ -177,7 +216,7 @@ fn start_pods(
     address: IpAddr,
     provider: Arc<dyn Provider>,
     provider_events: EventReceiver,
-) -> Rooms {
+) -> Arc<PodsView> {
     let (sink, writer) = events::sink(clients.workload.clone(), node_name);
     let cancel = tasks.cancel_token();
     // Events are told to nobody after the drain began; what waits is in the log.
@@ -191,7 +230,7 @@ fn start_pods(
     let view = Arc::new(PodsView::default());
     let objects = pod_watch::pods(clients.workload.clone(), node_name);
     tasks.spawn_critical("pods", dispatch::run(shared, view.clone(), tasks.clone(), objects, provider_events));
-    Rooms { provider, pods: view }
+    view
 }
 
 fn start_node(

@@ -7,8 +7,21 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use k8s_openapi::api::core::v1::Taint;
+
+/// Labels that a node has of itself: what they say is true, or is what others find it by.
+const OWN_LABELS: [&str; 8] = [
+    "kubernetes.io/hostname",
+    "kubernetes.io/os",
+    "kubernetes.io/arch",
+    "beta.kubernetes.io/os",
+    "beta.kubernetes.io/arch",
+    "node.kubernetes.io/exclude-from-external-load-balancers",
+    "pluglet.dev/provider",
+    "type",
+];
 
 /// Where providers are looked for when no --plugin-dir is given and the directory exists.
 pub(crate) const DEFAULT_PLUGIN_DIR: &str = "/usr/local/lib/pluglet/plugins";
@@ -36,6 +49,9 @@ pub(crate) enum Command {
   A node that runs pods in memory, with the current kubeconfig:
     pluglet run --node-name virtual-1 --provider mock --plugin-dir ./plugins --kubeconfig ~/.kube/config
 
+  One endpoint and nothing else to configure:
+    pluglet run --node-name remote-1 --provider webhook --endpoint backend=https://backend.example.com/v1
+
   Inside a cluster, from a pod with a service account:
     pluglet run --node-name $(NODE_NAME) --provider webhook --config /etc/pluglet/pluglet.yaml --address $(POD_IP)
 
@@ -55,12 +71,16 @@ pub(crate) struct Run {
     /// pluglet.yaml: the provider's configuration, endpoints and limits.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// An endpoint that the provider may reach, with default limits and without a credential; can be given more than once. More can be
+    /// said in pluglet.yaml. The URL is that of an API (https, http) or a socket (unix:///path).
+    #[arg(long = "endpoint", value_name = "NAME=URL")]
+    pub endpoints: Vec<String>,
     /// How to reach the API server. Without it: the service account of the pod that pluglet runs in.
     #[arg(long, value_name = "FILE", env = "KUBECONFIG")]
     pub kubeconfig: Option<PathBuf>,
     /// Address that the API server reaches this node at, and that it listens on.
     /// [default: the one this machine reaches the API server from; listens on all]
-    #[arg(long, value_name = "IP")]
+    #[arg(long, value_name = "IP", value_parser = parse_address)]
     pub address: Option<IpAddr>,
     /// Port of the kubelet server; 0 takes a free one.
     #[arg(long, default_value_t = 10250)]
@@ -87,6 +107,10 @@ pub(crate) struct Run {
     /// How long calls under way may take to end after SIGTERM, such as 10s.
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = parse_duration)]
     pub drain_timeout: Duration,
+    /// How long the provider may be away before the node is NotReady, such as 5m: its pods run on meanwhile, and Kubernetes evicts the
+    /// pods of a node that is NotReady for long.
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = parse_duration)]
+    pub provider_tolerance: Duration,
     /// Form of the log on standard error. What is logged is chosen by RUST_LOG (default: info).
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
@@ -113,6 +137,29 @@ pub(crate) enum ProviderCommand {
         #[arg(long, value_name = "DIR")]
         plugin_dir: Vec<PathBuf>,
     },
+    /// Show what a provider could do with this configuration, without starting anything: endpoints, credentials, limits. Exit code 2
+    /// when it could not be started.
+    #[command(after_help = "Examples:
+  pluglet provider check webhook --config pluglet.yaml --plugin-dir ./plugins
+  pluglet provider check ./webhook.wasm --endpoint backend=https://backend.example.com/v1")]
+    Check(Check),
+}
+
+/// What is to be checked.
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    /// The path of a component, or a NAME in one of the plugin directories.
+    #[arg(value_name = "FILE|NAME")]
+    pub provider: String,
+    /// pluglet.yaml, as for `run`.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// An endpoint, as for `run`; can be given more than once.
+    #[arg(long = "endpoint", value_name = "NAME=URL")]
+    pub endpoints: Vec<String>,
+    /// Directory with provider components; can be given more than once.
+    #[arg(long, value_name = "DIR")]
+    pub plugin_dir: Vec<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -130,7 +177,44 @@ pub(crate) enum TaintFlag {
     Taint(Taint),
 }
 
+impl Cli {
+    /// The command line of this process. Ends it with a message and exit code 2 when something is wrong, and with 0 for `--help`.
+    pub(crate) fn read() -> Self {
+        Self::of(std::env::args_os()).unwrap_or_else(|error| error.exit())
+    }
+
+    fn of<T: Into<std::ffi::OsString> + Clone>(arguments: impl IntoIterator<Item = T>) -> Result<Self, clap::Error> {
+        let cli = Self::try_parse_from(arguments)?;
+        if let Command::Run(run) = &cli.command {
+            run.check().map_err(|text| Self::command().error(ErrorKind::ArgumentConflict, text))?;
+        }
+        Ok(cli)
+    }
+}
+
 impl Run {
+    /// What no flag can see by itself. Which of two would count is nothing to guess at.
+    fn check(&self) -> Result<(), String> {
+        let taints = self.chosen_taints().unwrap_or_default();
+        if !taints.is_empty() && self.taints.contains(&TaintFlag::None) {
+            return Err("--taint none means no taint at all: it cannot be given with other taints".to_owned());
+        }
+        for (index, taint) in taints.iter().enumerate() {
+            if taints.iter().take(index).any(|other| other.key == taint.key && other.effect == taint.effect) {
+                return Err(format!(
+                    "--taint {}:{} is given twice: a node has one taint for each key and effect",
+                    taint.key, taint.effect
+                ));
+            }
+        }
+        for (index, (key, _)) in self.node_labels.iter().enumerate() {
+            if self.node_labels.iter().take(index).any(|(other, _)| other == key) {
+                return Err(format!("--node-label {key} is given twice"));
+            }
+        }
+        Ok(())
+    }
+
     /// None: the flag was not given. Empty: `none`.
     pub(crate) fn chosen_taints(&self) -> Option<Vec<Taint>> {
         let taints = || {
@@ -169,7 +253,22 @@ fn parse_label(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or("expected KEY=VALUE")?;
     qualified_name(key)?;
     label_value(value)?;
+    if OWN_LABELS.contains(&key) {
+        return Err(format!("{key} is a label that the node sets itself, from its name, its provider and what it is"));
+    }
     Ok((key.to_owned(), value.to_owned()))
+}
+
+/// An address that others can reach. "All interfaces" is what is listened on when nothing is given, not what others can be told.
+fn parse_address(text: &str) -> Result<IpAddr, String> {
+    let address: IpAddr = text.parse().map_err(|_| format!("{text:?} is no IP address"))?;
+    let broadcast = matches!(address, IpAddr::V4(address) if address.is_broadcast());
+    if address.is_unspecified() || address.is_multicast() || broadcast {
+        return Err(format!(
+            "{address} is no address of one machine: give the one that the API server reaches this node at, or leave the flag out to listen on all and have it found"
+        ));
+    }
+    Ok(address)
 }
 
 /// A DNS subdomain (RFC 1123), as the API server wants names of nodes.
@@ -214,49 +313,9 @@ fn label_value(value: &str) -> Result<(), String> {
 /// Durations as Go writes them: 500ms, 30s, 2m, 1h30m.
 pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     let duration: k8s_openapi::jiff::SignedDuration =
-        text.parse().map_err(|_| format!("{text:?} is no duration such as 500ms, 30s or 2m"))?;
+        text.parse().map_err(|_| format!("{text:?} is no duration such as 500ms, 30s or 5m"))?;
     Duration::try_from(duration).map_err(|_| format!("{text:?} is negative"))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_taint_reads_as_kubectl_writes_it() {
-        let TaintFlag::Taint(taint) = parse_taint("example.com/a=b:NoExecute").unwrap() else { panic!() };
-        assert_eq!(
-            (taint.key.as_str(), taint.value.as_deref(), taint.effect.as_str()),
-            ("example.com/a", Some("b"), "NoExecute")
-        );
-        assert_eq!(parse_taint("none"), Ok(TaintFlag::None));
-        assert!(parse_taint("a=b:Sometimes").unwrap_err().contains("NoSchedule"));
-        assert!(parse_taint("a=b").is_err());
-    }
-
-    #[test]
-    fn names_that_the_api_server_would_refuse_are_refused_here() {
-        for bad in ["", "Node", "a_b", "-a", "a..b"] {
-            assert!(parse_node_name(bad).is_err(), "{bad}");
-        }
-        assert!(parse_node_name("node-1.example").is_ok());
-        for bad in ["=x", "a b=x", "a/b/c=x", "key=-x", "key=a b"] {
-            assert!(parse_label(bad).is_err(), "{bad}");
-        }
-        assert!(parse_label("example.com/zone=a").is_ok());
-    }
-
-    #[test]
-    fn durations_read_as_go_writes_them() {
-        assert_eq!(parse_duration("1h30m"), Ok(Duration::from_secs(5400)));
-        assert_eq!(parse_duration("500ms"), Ok(Duration::from_millis(500)));
-        assert!(parse_duration("-3s").is_err());
-        assert!(parse_duration("soon").is_err());
-    }
-
-    #[test]
-    fn the_command_line_is_well_formed() {
-        use clap::CommandFactory;
-        Cli::command().debug_assert();
-    }
-}
+mod tests;

@@ -1,39 +1,55 @@
-//! `pluglet.yaml`.
+//! `pluglet.yaml`, and the flags that stand for parts of it.
 //!
-//! In: the file. Out: [`Config`]. Invariant: an unknown or wrong field is one error with its line, before anything is started; all wrong
-//! endpoints are told at once.
+//! In: the file, `--endpoint` flags, the JSON Schema of the provider's configuration. Out: [`Config`]. Invariant: all mistakes are told at once,
+//! each with its place, before anything is started; no message holds a secret.
 //!
-//! ```yaml
-//! config:            # handed to the provider as it is
-//!   region: west
-//! endpoints:         # the only addresses that the provider can reach, by name
-//!   backend:
-//!     url: https://backend.example.com/v1
-//!     caFile: /etc/pluglet/ca.crt
-//!     timeout: 30s
-//! limits:
-//!   memory: 256Mi
-//! ```
+//! | module | what |
+//! |---|---|
+//! | `tree` | YAML with positions |
+//! | `fields` | a typed reader that goes on after a mistake |
+//! | `report` | the mistakes |
+//! | `endpoint`, `auth`, `tls` | a grant |
+//! | `limits`, `quantity` | what the provider may use up |
+//! | `schema` | the provider's own section |
+//!
+//! `deploy/README.md` has all fields.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use pluglet_wasm::{Endpoint, Limits};
-use serde::Deserialize;
+use pluglet_egress::{Grant, Target};
+use pluglet_wasm::Limits;
 
-use crate::args::parse_duration;
+mod auth;
+mod endpoint;
+mod fields;
+mod limits;
+pub(crate) mod quantity;
+mod report;
+mod schema;
+mod tls;
+mod tree;
+
+pub(crate) use endpoint::is_name as is_endpoint_name;
+use fields::{Field, Fields};
+pub(crate) use report::{Mistakes, nearest};
+use report::{Place, Report, child, quoted};
+use tree::{Node, Position, Value};
+
+/// Looks up a variable of the environment.
+pub(crate) type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// What the operator decided about a provider.
 #[derive(Debug)]
 pub(crate) struct Config {
     /// For the provider, as JSON.
-    pub provider_config: String,
-    pub endpoints: BTreeMap<String, Endpoint>,
+    pub config_json: String,
+    /// By the endpoint's name.
+    pub grants: BTreeMap<String, Grant>,
     pub limits: Limits,
 }
 
-/// Why the file is not usable.
+/// Why there is none.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     #[error("cannot read {}", path.display())]
@@ -42,168 +58,169 @@ pub(crate) enum Error {
         #[source]
         source: std::io::Error,
     },
-    #[error("{} is not valid", path.display())]
-    Parse {
-        path: PathBuf,
-        #[source]
-        source: Box<serde_saphyr::Error>,
-    },
-    #[error("{} has {} wrong value(s):\n  {}", path.display(), mistakes.len(), mistakes.join("\n  "))]
-    Values { path: PathBuf, mistakes: Vec<String> },
+    #[error("{0}")]
+    Mistakes(Mistakes),
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    #[serde(default)]
-    config: Option<serde_json::Value>,
-    #[serde(default)]
-    endpoints: BTreeMap<String, EndpointFile>,
-    #[serde(default)]
-    limits: LimitsFile,
+/// The file, read but not understood yet.
+#[derive(Debug)]
+pub(crate) struct Document {
+    file: Option<PathBuf>,
+    root: Node,
+    report: Report,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct EndpointFile {
-    url: String,
-    ca_file: Option<PathBuf>,
-    timeout: Option<String>,
-    max_response: Option<String>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct LimitsFile {
-    memory: Option<String>,
-    concurrency: Option<usize>,
-    cpu_stall: Option<String>,
-    kv: Option<String>,
-}
-
-/// Reads the file; without one, everything has its default and no endpoint exists.
-pub(crate) fn load(path: Option<&Path>) -> Result<Config, Error> {
-    let Some(path) = path else {
-        return translate(File::default()).map_err(|mistakes| values(Path::new(""), mistakes));
-    };
-    let text = std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
-    let file = parse(&text).map_err(|source| Error::Parse { path: path.to_owned(), source: Box::new(source) })?;
-    translate(file).map_err(|mistakes| values(path, mistakes))
-}
-
-fn values(path: &Path, mistakes: Vec<String>) -> Error {
-    Error::Values { path: path.to_owned(), mistakes }
-}
-
-fn parse(text: &str) -> Result<File, serde_saphyr::Error> {
-    // An empty file, or one of comments only, is a file without settings.
-    if text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#')) {
-        return Ok(File::default());
+impl Document {
+    /// Reads the file; without one everything has its default and flags name all endpoints.
+    pub(crate) fn open(file: Option<&Path>) -> Result<Self, Error> {
+        let text = match file {
+            Some(path) => {
+                std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })?
+            }
+            None => String::new(),
+        };
+        Ok(Self::parse(&text, file))
     }
-    serde_saphyr::from_str(text)
+
+    fn parse(text: &str, file: Option<&Path>) -> Self {
+        let report = Report::default();
+        let root = tree::parse(text).unwrap_or_else(|error| {
+            report.add(Place::File(error.at, String::new()), error.text);
+            Node { at: Position { line: 1, column: 1 }, value: Value::Null }
+        });
+        Self { file: file.map(Path::to_owned), root, report }
+    }
+
+    /// How large a component may be: known before its schema is, with which the rest is read. The default if what is written is wrong.
+    pub(crate) fn component_bytes(&self) -> u64 {
+        let elsewhere = Report::default();
+        let limits = self.root.entry("limits").map(|entry| Field::of("", entry, &elsewhere));
+        limits::read(limits).component_bytes
+    }
+
+    /// All that is in it and in `flags`, which are `NAME=URL`. With a `schema` the provider's section is checked, too.
+    pub(crate) fn read(self, flags: &[String], schema: Option<&serde_json::Value>) -> Result<Config, Error> {
+        let environment = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        self.read_in(flags, schema, &environment).map_err(Error::Mistakes)
+    }
+
+    fn read_in(
+        self,
+        flags: &[String],
+        schema: Option<&serde_json::Value>,
+        environment: Environment<'_>,
+    ) -> Result<Config, Mistakes> {
+        let Self { file, root, report } = self;
+        // Of a text that is no YAML nothing else can be said.
+        let schema = schema.filter(|_| report.len() == 0);
+        repeated(&root, "", &report);
+        let whole = Field { path: String::new(), at: root.at, node: &root, report: &report };
+        let understood = whole.fields().map(|fields| understand(fields, flags, environment));
+        let section = root.entry("config");
+        if let Some(schema) = schema.filter(|_| understood.is_some()) {
+            schema::check(schema, section, &report);
+        }
+        let config_json = section.map_or_else(|| "{}".to_owned(), |entry| schema::json(&entry.node).to_string());
+        report.finish(file.as_deref())?;
+        let (grants, limits) = understood.unwrap_or_default();
+        Ok(Config { config_json, grants, limits })
+    }
 }
 
-fn translate(file: File) -> Result<Config, Vec<String>> {
-    let mut mistakes = vec![];
-    let mut endpoints = BTreeMap::new();
-    for (name, given) in file.endpoints {
-        match endpoint(&given) {
-            Ok(endpoint) => drop(endpoints.insert(name, endpoint)),
-            Err(mistake) => mistakes.push(format!("endpoints.{name}.{mistake}")),
+/// Everything but the provider's own section.
+fn understand(
+    mut fields: Fields<'_>,
+    flags: &[String],
+    environment: Environment<'_>,
+) -> (BTreeMap<String, Grant>, Limits) {
+    fields.take("config");
+    let endpoints = fields.take("endpoints").and_then(|field| field.fields()).map(Fields::all).unwrap_or_default();
+    let limits = limits::read(fields.take("limits"));
+    let answer_room = limits.outbound.body_bytes;
+    let report = fields.report;
+    fields.finish();
+    let mut grants = BTreeMap::new();
+    for (name, field) in &endpoints {
+        if !endpoint::is_name(name) {
+            report.wrong(field.at, &field.path, "is no name of an endpoint: letters, digits, `-`, `_` and `.`");
+        }
+        if let Some(grant) = endpoint::read(field, answer_room, environment) {
+            grants.entry((*name).to_owned()).or_insert(grant);
         }
     }
-    let limits = limits(&file.limits, &mut mistakes);
-    if !mistakes.is_empty() {
-        return Err(mistakes);
-    }
-    let config = file.config.unwrap_or_else(|| serde_json::json!({}));
-    Ok(Config { provider_config: config.to_string(), endpoints, limits })
+    let names: Vec<&str> = endpoints.iter().map(|(name, _)| *name).collect();
+    from_flags(flags, &names, answer_room, &mut grants, report);
+    (grants, limits)
 }
 
-fn endpoint(given: &EndpointFile) -> Result<Endpoint, String> {
-    let mut endpoint = Endpoint::new(&given.url).map_err(|error| format!("url: {error}"))?;
-    endpoint.ca_file.clone_from(&given.ca_file);
-    if let Some(timeout) = &given.timeout {
-        endpoint.timeout = parse_duration(timeout).map_err(|error| format!("timeout: {error}"))?;
+/// The endpoints of `--endpoint NAME=URL`. A URL is never repeated: it may hold a password.
+fn from_flags(
+    flags: &[String],
+    in_file: &[&str],
+    answer_room: usize,
+    grants: &mut BTreeMap<String, Grant>,
+    report: &Report,
+) {
+    let mut seen: Vec<&str> = vec![];
+    for flag in flags {
+        let Some((name, url)) = flag.split_once('=').filter(|(name, _)| endpoint::is_name(name)) else {
+            report.add(Place::Flag("--endpoint".to_owned()), "must have the form NAME=URL");
+            continue;
+        };
+        let wrong = |text: String| report.add(Place::Flag(format!("--endpoint {name}")), text);
+        if seen.contains(&name) {
+            wrong("is given twice".to_owned());
+        }
+        if in_file.contains(&name) {
+            wrong("is in the file, too: the endpoint can be in one of them only".to_owned());
+        }
+        seen.push(name);
+        match Target::base(url) {
+            Ok(target) => {
+                let mut grant = Grant::new(target);
+                grant.limits.max_response_bytes = grant.limits.max_response_bytes.min(answer_room);
+                grants.insert(name.to_owned(), grant);
+            }
+            Err(error) => wrong(error.to_string()),
+        }
     }
-    if let Some(size) = &given.max_response {
-        endpoint.max_response_bytes = bytes(size).map_err(|error| format!("maxResponse: {error}"))?;
-    }
-    Ok(endpoint)
 }
 
-fn limits(given: &LimitsFile, mistakes: &mut Vec<String>) -> Limits {
-    let mut limits = Limits::default();
-    let mut size = |name: &str, given: &Option<String>, into: &mut usize| match given.as_deref().map(bytes) {
-        Some(Ok(value)) => *into = value,
-        Some(Err(mistake)) => mistakes.push(format!("limits.{name}: {mistake}")),
-        None => {}
-    };
-    size("memory", &given.memory, &mut limits.memory_bytes);
-    size("kv", &given.kv, &mut limits.kv_bytes);
-    match given.cpu_stall.as_deref().map(parse_duration) {
-        Some(Ok(stall)) if stall >= Duration::from_millis(100) => limits.cpu_stall = stall,
-        Some(Ok(_)) => mistakes.push("limits.cpuStall: less than 100ms would stop providers at work".to_owned()),
-        Some(Err(mistake)) => mistakes.push(format!("limits.cpuStall: {mistake}")),
-        None => {}
+/// Keys that are in one mapping twice, anywhere in the file. Somebody reads one of them and is wrong.
+fn repeated(node: &Node, path: &str, report: &Report) {
+    match &node.value {
+        Value::Map(entries) => {
+            let mut seen: BTreeMap<&str, Position> = BTreeMap::new();
+            for entry in entries {
+                let path = child(path, &entry.key);
+                if let Some(first) = seen.get(entry.key.as_str()) {
+                    let text = format!("{} is there twice, first in line {}", quoted(&entry.key), first.line);
+                    report.wrong(entry.at, &path, text);
+                } else {
+                    seen.insert(&entry.key, entry.at);
+                    repeated(&entry.node, &path, report);
+                }
+            }
+        }
+        Value::List(items) => {
+            for (index, item) in items.iter().enumerate() {
+                repeated(item, &format!("{path}[{index}]"), report);
+            }
+        }
+        _ => {}
     }
-    match given.concurrency {
-        Some(calls @ 1..=4096) => limits.concurrency = calls,
-        Some(_) => mistakes.push("limits.concurrency: must be 1 to 4096".to_owned()),
-        None => {}
-    }
-    limits
 }
 
-/// Sizes as Kubernetes writes memory: 512, 64Ki, 256Mi, 1Gi.
-fn bytes(text: &str) -> Result<usize, String> {
-    let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(split);
-    let factor: usize = match unit {
-        "" => 1,
-        "Ki" => 1 << 10,
-        "Mi" => 1 << 20,
-        "Gi" => 1 << 30,
-        _ => return Err(format!("{text:?} is no size such as 64Ki, 256Mi or 1Gi")),
-    };
-    let number: usize = number.parse().map_err(|_| format!("{text:?} is no size such as 64Ki, 256Mi or 1Gi"))?;
-    number.checked_mul(factor).ok_or_else(|| format!("{text:?} is too large"))
+/// An error and its sources on one line.
+fn text_of(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(&format!(": {cause}"));
+        source = cause.source();
+    }
+    text
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_wrong_value_is_told_at_once() {
-        let file = parse(
-            "endpoints:\n  a:\n    url: ftp://x\n  b:\n    url: http://localhost:1\n    timeout: soon\nlimits:\n  memory: many\n",
-        )
-        .unwrap();
-        let mistakes = translate(file).unwrap_err();
-        assert_eq!(mistakes.len(), 3, "{mistakes:?}");
-        assert!(mistakes[0].starts_with("endpoints.a.url"));
-        assert!(mistakes[1].starts_with("endpoints.b.timeout"));
-        assert!(mistakes[2].starts_with("limits.memory"));
-    }
-
-    #[test]
-    fn an_unknown_field_is_named_with_its_line() {
-        let error = parse("endpoints:\n  a:\n    url: http://localhost:1\n    ulr: x\n").unwrap_err().to_string();
-        assert!(error.contains("ulr") && error.contains("line 4"), "{error}");
-    }
-
-    #[test]
-    fn the_provider_gets_its_section_as_json() {
-        let config = translate(parse("config:\n  cpu: \"4\"\n  list: [1, 2]\n").unwrap()).unwrap();
-        assert_eq!(config.provider_config, r#"{"cpu":"4","list":[1,2]}"#);
-        assert_eq!(translate(parse("# nothing\n").unwrap()).unwrap().provider_config, "{}");
-    }
-
-    #[test]
-    fn sizes_read_as_kubernetes_writes_memory() {
-        assert_eq!(bytes("256Mi"), Ok(256 << 20));
-        assert!(bytes("1GB").is_err());
-        assert!(bytes("99999999999Gi").is_err());
-    }
-}
+mod tests;

@@ -6,6 +6,7 @@
 pub(crate) mod auth;
 pub(crate) mod log_filter;
 pub(crate) mod logs;
+pub(crate) mod metrics;
 pub(crate) mod routes;
 pub(crate) mod server;
 pub(crate) mod tls;

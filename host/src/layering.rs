@@ -12,7 +12,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("tasks", &[]),
     ("telemetry", &["args"]),
     ("config", &["args"]),
-    ("providers", &["args"]),
+    ("providers", &["args", "config"]),
     ("resolve", &[]),
     ("status", &[]),
     ("node", &[]),

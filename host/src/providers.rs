@@ -1,16 +1,21 @@
 //! Finding provider components, and showing them.
 //!
 //! In: names, paths, plugin directories. Out: a component's path, tables. Invariant: nothing is run; a name that is not found lists those that
-//! are there.
+//! are there; what a manifest says is a stranger's and reaches neither a terminal nor a snippet of YAML before its words were looked at.
 
-use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-use comfy_table::Table;
-use comfy_table::presets::NOTHING;
+use pluglet_egress::{Missing, Need};
 use pluglet_wasm::{InspectError, Inspection, inspect};
 
 use crate::args::DEFAULT_PLUGIN_DIR;
+use crate::config::is_endpoint_name;
+
+pub(crate) mod check;
+mod paths;
+mod show;
+
+pub(crate) use show::{describe, list};
 
 /// Why there is no provider.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +38,10 @@ pub(crate) enum Error {
         #[source]
         source: InspectError,
     },
+    #[error("{} is not a usable provider: its manifest has {what} that could not be granted: {word:?}", path.display())]
+    Manifest { path: PathBuf, what: &'static str, word: String },
+    #[error("it needs what it is not granted:\n\n{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Missing(Vec<Missing>),
 }
 
 fn there(known: &[String]) -> String {
@@ -52,21 +61,40 @@ pub(crate) struct Found {
     pub inspection: Inspection,
 }
 
-/// Finds a provider by name or path and checks that it is one.
-pub(crate) fn find(provider: &str, directories: &[PathBuf]) -> Result<Found, Error> {
+/// Finds a provider by name or path and checks that it is one. A file of more than `limit` bytes is not read.
+pub(crate) fn find(provider: &str, directories: &[PathBuf], limit: u64) -> Result<Found, Error> {
     let directories = existing(directories)?;
     let path = if provider.contains('/') || provider.ends_with(".wasm") {
         PathBuf::from(provider)
     } else {
         by_name(provider, &directories)?
     };
-    look_at(path)
+    look_at(path, limit)
 }
 
-fn look_at(path: PathBuf) -> Result<Found, Error> {
-    let inspection = inspect(&path).map_err(|source| Error::Unusable { path: path.clone(), source })?;
+fn look_at(path: PathBuf, limit: u64) -> Result<Found, Error> {
+    let inspection = inspect(&path, limit).map_err(|source| Error::Unusable { path: path.clone(), source })?;
+    let needs = inspection.manifest.iter().flat_map(|manifest| &manifest.endpoints);
+    if let Some((what, word)) = needs.into_iter().find_map(unfit) {
+        return Err(Error::Manifest { what, word: word.to_owned(), path });
+    }
     let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
     Ok(Found { name, path, inspection })
+}
+
+/// A word that would become something else in the YAML that operators are told to paste: a name with a line end in it could grant more
+/// than it seems to.
+fn unfit(need: &Need) -> Option<(&'static str, &str)> {
+    let is_method = |text: &&String| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_uppercase());
+    let is_path = |text: &&String| {
+        let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()+;=:@/%*".contains(&byte);
+        text.starts_with('/') && text.bytes().all(fits)
+    };
+    if !is_endpoint_name(&need.name) {
+        return Some(("the name of an endpoint", &need.name));
+    }
+    let method = need.methods.iter().find(|method| !is_method(method)).map(|method| ("a method", method.as_str()));
+    method.or_else(|| need.paths.iter().find(|path| !is_path(path)).map(|path| ("a path", path.as_str())))
 }
 
 fn by_name(name: &str, directories: &[PathBuf]) -> Result<PathBuf, Error> {
@@ -114,82 +142,6 @@ fn components(directories: &[PathBuf]) -> Result<Vec<PathBuf>, Error> {
     Ok(found)
 }
 
-/// `pluglet provider list`: a table, one line for each component; those that are unusable say why.
-pub(crate) fn list(directories: &[PathBuf]) -> Result<String, Error> {
-    let directories = existing(directories)?;
-    if directories.is_empty() {
-        return Err(Error::NoDirectories);
-    }
-    let mut table = Table::new();
-    table.load_style(NOTHING).set_header(["NAME", "VERSION", "CONTRACT", "FEATURES", "ENDPOINTS", "FILE"]);
-    for path in components(&directories)? {
-        let file = path.display().to_string();
-        match look_at(path) {
-            Ok(found) => table.add_row(row(&found, file)),
-            Err(Error::Unusable { source, .. }) => table.add_row([
-                String::new(),
-                format!("unusable: {source}"),
-                String::new(),
-                String::new(),
-                String::new(),
-                file,
-            ]),
-            Err(error) => return Err(error),
-        };
-    }
-    Ok(format!("{table}\n"))
-}
-
-fn row(found: &Found, file: String) -> [String; 6] {
-    let manifest = found.inspection.manifest.as_ref();
-    let endpoints = manifest.map(|manifest| manifest.endpoints.iter().map(|endpoint| endpoint.name.clone()).collect());
-    [
-        found.name.clone(),
-        manifest.map_or_else(|| "-".to_owned(), |manifest| manifest.version.clone()),
-        found.inspection.contract.clone(),
-        joined(manifest.map(|manifest| manifest.features.clone())),
-        joined(endpoints),
-        file,
-    ]
-}
-
-fn joined(words: Option<Vec<String>>) -> String {
-    match words {
-        Some(words) if !words.is_empty() => words.join(","),
-        _ => "-".to_owned(),
-    }
-}
-
-/// `pluglet provider inspect`.
-pub(crate) fn describe(found: &Found) -> String {
-    let mut text = String::new();
-    let mut line = |name: &str, value: &str| {
-        // Writing to a String cannot fail.
-        writeln!(text, "{name:<12} {value}").ok();
-    };
-    let inspection = &found.inspection;
-    line("name:", &found.name);
-    match &inspection.manifest {
-        Some(manifest) => {
-            line("version:", &manifest.version);
-            line("description:", &manifest.description);
-            line("sdk:", &manifest.sdk);
-            line("features:", &joined(Some(manifest.features.clone())));
-        }
-        None => line("manifest:", "none: the component does not say its version, features or endpoints"),
-    }
-    line("contract:", &format!("pluglet:provider {}", inspection.contract));
-    line("file:", &found.path.display().to_string());
-    line("size:", &format!("{} bytes", inspection.size));
-    line("imports:", &inspection.imports.join(", "));
-    let endpoints = inspection.manifest.as_ref().map(|manifest| manifest.endpoints.as_slice()).unwrap_or_default();
-    line("endpoints:", if endpoints.is_empty() { "none" } else { "" });
-    for endpoint in endpoints {
-        line("", &format!("{}: {}", endpoint.name, endpoint.why));
-    }
-    text
-}
-
 /// Where state is kept when no flag says so.
 pub(crate) fn default_state_dir() -> PathBuf {
     let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
@@ -211,13 +163,32 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         std::fs::write(directory.path().join("mock.wasm"), "").unwrap();
         std::fs::write(directory.path().join("hello.wasm"), "").unwrap();
-        let error = find("mok", &[directory.path().to_owned()]).unwrap_err().to_string();
+        let error = find("mok", &[directory.path().to_owned()], 0).unwrap_err().to_string();
         assert!(error.ends_with("there are: hello, mock"), "{error}");
     }
 
     #[test]
+    fn a_manifest_whose_words_would_write_yaml_is_refused() {
+        let need = |name: &str, method: &str, path: &str| Need {
+            name: name.to_owned(),
+            methods: vec![method.to_owned()],
+            paths: vec![path.to_owned()],
+            ..Need::default()
+        };
+        assert_eq!(unfit(&need("api", "GET", "/v1/*/pods/**")), None);
+        for (need, what) in [
+            (need("api:\n  other", "GET", "/"), "the name of an endpoint"),
+            (need("api", "GET]\n    privateAddresses: true #", "/"), "a method"),
+            (need("api", "GET", "/a]\n    x: y"), "a path"),
+            (need("api", "GET", "/a\u{1b}[2J"), "a path"),
+        ] {
+            assert_eq!(unfit(&need).map(|(what, _)| what), Some(what));
+        }
+    }
+
+    #[test]
     fn a_directory_that_does_not_exist_is_named() {
-        let error = find("mock", &[PathBuf::from("/no/such/plugins")]).unwrap_err().to_string();
+        let error = find("mock", &[PathBuf::from("/no/such/plugins")], 0).unwrap_err().to_string();
         assert_eq!(error, "plugin directory /no/such/plugins does not exist");
     }
 }

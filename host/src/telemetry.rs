@@ -1,9 +1,13 @@
-//! The log.
+//! The log and the metrics.
 //!
-//! In: `RUST_LOG`, the chosen form. Out: lines on standard error. Invariant: set up once, before anything else runs.
+//! In: `RUST_LOG`, the chosen form. Out: lines on standard error; what counts, and the registry that shows it. Invariant: the log is set up
+//! once, before anything else runs.
 
 use std::io::IsTerminal;
+use std::sync::Arc;
 
+use pluglet_wasm::Metrics;
+use prometheus_client::registry::Registry;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -26,4 +30,12 @@ pub(crate) fn init(format: LogFormat) {
     };
     // Already set up: the earlier one stays.
     outcome.ok();
+}
+
+/// What providers are counted in, and the registry that `/metrics` shows.
+pub(crate) fn metrics() -> (Metrics, Arc<Registry>) {
+    let metrics = Metrics::default();
+    let mut registry = Registry::default();
+    metrics.register(&mut registry);
+    (metrics, Arc::new(registry))
 }

@@ -1,6 +1,6 @@
 //! The host, as a provider sees it.
 //!
-//! In: calls of the provider. Out: HTTP, a small durable memory, a clock, a log, background tasks and reports. Invariant: there is
+//! In: calls of the provider. Out: HTTP, a small durable memory, a clock, a log, metrics, background tasks and reports. Invariant: there is
 //! no other way out of the sandbox; off wasm the test harness answers in the host's place.
 
 mod http;
@@ -12,7 +12,12 @@ use std::future::Future;
 use std::rc::Rc;
 use std::time::Duration;
 
-pub use http::{Endpoint, HttpError, Request, RequestBuilder, Response};
+#[cfg(target_arch = "wasm32")]
+pub(crate) use http::Frame;
+pub use http::{
+    Body, BodyWriter, Endpoint, Handshake, Headers, HttpError, Message, Request, RequestBuilder, Response,
+    StreamingResponse, Upgraded, WebSocket, WebSocketBuilder, WebSocketReader, WebSocketWriter,
+};
 pub(crate) use imports::Imports;
 pub use imports::Level;
 pub use kv::{Kv, KvError};
@@ -93,6 +98,30 @@ impl Host {
     #[must_use]
     pub fn random_bytes(&self, length: u32) -> Vec<u8> {
         self.backend().random_bytes(length)
+    }
+
+    /// How long until the host gives up the call on whose behalf this is asked, to the millisecond; zero when it has. None in background
+    /// tasks ([`Host::spawn`]) and in sessions that are open: those have no deadline.
+    #[must_use]
+    pub fn remaining(&self) -> Option<Duration> {
+        self.backend().remaining_ms().map(Duration::from_millis)
+    }
+
+    /// Whether nobody waits for that call's answer any more. What it has done stays done; what is still to do need not be.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.backend().is_cancelled()
+    }
+
+    /// Add to a counter of this provider in the host's metrics. Names are 1 to 64 of `a`-`z`, `0`-`9` and `_`, and there are at most 64 of
+    /// them; others are dropped, with one line in the log.
+    pub fn counter_add(&self, name: &str, value: u64) {
+        self.backend().counter_add(name, value);
+    }
+
+    /// Set a gauge of this provider in the host's metrics. Names are those of [`Host::counter_add`].
+    pub fn gauge_set(&self, name: &str, value: f64) {
+        self.backend().gauge_set(name, value);
     }
 
     /// Run a task beside the calls. It lives until it ends or the incarnation does.

@@ -85,7 +85,11 @@ mod wasm;
 
 pub use error::{Error, Result, Retry};
 pub use events::{Event, PodEvent};
-pub use host::{Endpoint, Host, HttpError, Kv, KvError, Level, Request, RequestBuilder, Response};
+pub use host::{
+    Body, BodyWriter, Endpoint, Handshake, Headers, Host, HttpError, Kv, KvError, Level, Message, Request,
+    RequestBuilder, Response, StreamingResponse, Upgraded, WebSocket, WebSocketBuilder, WebSocketReader,
+    WebSocketWriter,
+};
 pub use info::{Condition, Feature, Info, NodeFacts, Taint};
 pub use pod::{PodRef, RegistryCredential, ResolvedPod, Status, Volume, VolumeFile};
 pub use provider::{Init, Provider};
@@ -98,9 +102,14 @@ pub use stats::{ContainerStats, PodStats};
 /// The version of this SDK, as it stands in a component's manifest.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
+/// The version of the contract that providers of this SDK speak.
+pub const CONTRACT: &str = "0.1.0";
+
 /// What the code that [`export!`] makes needs. Not for people: it changes without notice.
 #[doc(hidden)]
 pub mod __private {
+    #[cfg(not(target_arch = "wasm32"))]
+    pub use crate::manifest::check;
     pub use crate::manifest::{Piece, length, render};
     #[cfg(target_arch = "wasm32")]
     pub use crate::wasm::{Exported, bindings, bindings::export_component};

@@ -3,6 +3,12 @@
 //! In: what the author writes in [`export!`](crate::export). Out: JSON in the custom section `pluglet-manifest`. Invariant: the JSON
 //! is made at compile time and is valid whatever the texts hold.
 
+#[cfg(not(target_arch = "wasm32"))]
+mod check;
+
+#[cfg(not(target_arch = "wasm32"))]
+pub use check::check;
+
 /// A piece of the manifest.
 #[doc(hidden)]
 #[derive(Clone, Copy)]
@@ -13,6 +19,8 @@ pub enum Piece {
     Text(&'static str),
     /// The comma before an item of a list, unless it is the first.
     Next,
+    /// True if it was given so, false if it was given so or not given.
+    Flag(&'static [bool]),
 }
 
 const HEX: [u8; 16] = *b"0123456789abcdef";
@@ -51,6 +59,8 @@ impl<const N: usize> Out<N> {
                 Piece::Next if self.last == b'[' => {}
                 Piece::Next => self.push(b','),
                 Piece::Text(text) => self.text(text.as_bytes()),
+                Piece::Flag([true]) => self.copy(b"true"),
+                Piece::Flag(_) => self.copy(b"false"),
             }
         }
         self
@@ -102,12 +112,19 @@ impl<const N: usize> Out<N> {
 
 /// Make a component of a provider and put its manifest into it. Once per crate, and the crate's type must be `cdylib`.
 ///
-/// `features` are the [`Feature`](crate::Feature)s that an operator sees before anything runs; what counts at run time is
-/// [`Provider::info`](crate::Provider::info). `endpoints` are the names that the provider uses with
-/// [`Host::endpoint`](crate::Host::endpoint), each with the reason that an operator reads before granting it. The version is that of
-/// the calling crate.
+/// * `features`: the [`Feature`](crate::Feature)s that an operator sees before anything runs. What counts at run time is
+///   [`Provider::info`](crate::Provider::info).
+/// * `endpoints`: the names that the provider uses with [`Host::endpoint`](crate::Host::endpoint), each with the reason that an operator reads
+///   before granting it. What follows `why` may be left out, but not reordered:
+///   * `methods` and `paths`: what is asked for. Missing or empty: anything. A path pattern consists of segments, in which `*` is
+///     exactly one segment, and `**` at the end any number of them, also none. The host refuses what does not fit, whatever the operator
+///     granted.
+///   * `websocket`, `upgrade`: whether connections that stop being HTTP are asked for.
+///   * `optional`: whether the provider is of use without this endpoint.
+/// * `config_schema`: the JSON Schema of the operator's `config:` section, such as `include_str!("../config.schema.json")`.
 ///
-/// Off wasm it makes `PLUGLET_MANIFEST` and nothing else, so that the crate's own tests build.
+/// The version is that of the calling crate. Off wasm the macro makes `PLUGLET_MANIFEST` and a test that the manifest is one that the host can
+/// read, so that the crate's own tests build.
 ///
 /// ```
 /// struct Acme; // implements `Provider`; off wasm the macro does not look at it
@@ -116,7 +133,11 @@ impl<const N: usize> Out<N> {
 ///     name: "acme",
 ///     description: "Runs pods on Acme.",
 ///     features: [Watch, Logs],
-///     endpoints: [{ name: "api", why: "the Acme API" }],
+///     endpoints: [
+///         { name: "api", why: "the Acme API", methods: ["GET", "PUT"], paths: ["/pods", "/pods/*"] },
+///         { name: "logs", why: "logs that are followed", websocket: true, optional: true },
+///     ],
+///     config_schema: r#"{"type": "object", "properties": {"zone": {"type": "string"}}}"#,
 /// });
 ///
 /// # fn main() {
@@ -129,7 +150,17 @@ macro_rules! export {
         name: $name:expr,
         description: $description:expr
         $(, features: [$($feature:ident),* $(,)?])?
-        $(, endpoints: [$({ name: $endpoint:expr, why: $why:expr $(,)? }),* $(,)?])?
+        $(, endpoints: [$({
+            name: $endpoint:expr,
+            why: $why:expr
+            $(, methods: [$($method:expr),* $(,)?])?
+            $(, paths: [$($path:expr),* $(,)?])?
+            $(, websocket: $websocket:expr)?
+            $(, upgrade: $upgrade:expr)?
+            $(, optional: $optional:expr)?
+            $(,)?
+        }),* $(,)?])?
+        $(, config_schema: $config_schema:expr)?
         $(,)?
     }) => {
         /// The provider's manifest: JSON, as in the component's custom section.
@@ -139,12 +170,15 @@ macro_rules! export {
             $crate::__private::render(PLUGLET_MANIFEST_PIECES);
 
         const PLUGLET_MANIFEST_PIECES: &[$crate::__private::Piece] = &{
-            use $crate::__private::Piece::{Json, Next, Text};
+            #[allow(unused_imports, reason = "a manifest need not have every kind of piece")]
+            use $crate::__private::Piece::{Flag, Json, Next, Text};
             [
                 Json("{\"name\":"),
                 Text($name),
                 Json(",\"version\":"),
                 Text(env!("CARGO_PKG_VERSION")),
+                Json(",\"contract\":"),
+                Text($crate::CONTRACT),
                 Json(",\"description\":"),
                 Text($description),
                 Json(",\"sdk\":"),
@@ -152,10 +186,35 @@ macro_rules! export {
                 Json(",\"features\":["),
                 $($(Next, Text($crate::Feature::$feature.name()),)*)?
                 Json("],\"endpoints\":["),
-                $($(Next, Json("{\"name\":"), Text($endpoint), Json(",\"why\":"), Text($why), Json("}"),)*)?
-                Json("]}"),
+                $($(
+                    Next,
+                    Json("{\"name\":"),
+                    Text($endpoint),
+                    Json(",\"why\":"),
+                    Text($why),
+                    Json(",\"methods\":["),
+                    $($(Next, Text($method),)*)?
+                    Json("],\"paths\":["),
+                    $($(Next, Text($path),)*)?
+                    Json("],\"websocket\":"),
+                    Flag(&[$($websocket)?]),
+                    Json(",\"upgrade\":"),
+                    Flag(&[$($upgrade)?]),
+                    Json(",\"optional\":"),
+                    Flag(&[$($optional)?]),
+                    Json("}"),
+                )*)?
+                Json("]"),
+                $(Json(",\"configSchema\":"), Json($config_schema),)?
+                Json("}"),
             ]
         };
+
+        #[cfg(all(test, not(target_arch = "wasm32")))]
+        #[test]
+        fn the_manifest_can_be_read_by_the_host() -> ::std::result::Result<(), ::std::string::String> {
+            $crate::__private::check(&PLUGLET_MANIFEST)
+        }
 
         #[cfg(target_arch = "wasm32")]
         const _: () = {

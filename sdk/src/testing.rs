@@ -11,11 +11,13 @@ mod collect;
 mod executor;
 mod harness;
 mod pod;
+mod schema;
 mod world;
 
 pub use collect::{Finished, Followed};
 pub use executor::Pending;
 pub use harness::Harness;
 pub use pod::{TestPod, pod};
+pub use schema::check_config;
 pub use serde_json::json;
-pub use world::World;
+pub use world::{Peer, Responder, World};

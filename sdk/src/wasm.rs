@@ -9,6 +9,8 @@ mod export_pods;
 mod export_sessions;
 mod exports;
 mod imports;
+mod imports_http;
+mod streams;
 
 pub use exports::Exported;
 pub(crate) use imports::Backend;

@@ -10,9 +10,10 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Router, middleware};
 use pluglet_model::provider::Provider;
+use prometheus_client::registry::Registry;
 
 use super::auth::{self, Authorizer};
-use super::logs;
+use super::{logs, metrics};
 use crate::pods::view::PodsView;
 
 /// What handlers need.
@@ -20,6 +21,7 @@ use crate::pods::view::PodsView;
 pub(crate) struct Rooms {
     pub provider: Arc<dyn Provider>,
     pub pods: Arc<PodsView>,
+    pub metrics: Arc<Registry>,
 }
 
 /// The whole server.
@@ -27,6 +29,7 @@ pub(crate) fn router(rooms: Rooms, authorizer: Arc<dyn Authorizer>) -> Router {
     Router::new()
         .route("/healthz", get(|| async { "ok" }))
         .route("/containerLogs/{namespace}/{pod}/{container}", get(logs::handle))
+        .route("/metrics", get(metrics::handle).with_state(rooms.metrics.clone()))
         .fallback(unserved)
         .with_state(rooms)
         .layer(middleware::from_fn_with_state(authorizer, auth::check))

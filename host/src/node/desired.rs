@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{
     DaemonEndpoint, Node, NodeAddress, NodeCondition, NodeDaemonEndpoints, NodeSpec, NodeStatus, NodeSystemInfo, Taint,
@@ -39,6 +40,8 @@ pub(crate) struct Settings {
     pub labels: BTreeMap<String, String>,
     /// None: the usual taint of virtual nodes.
     pub taints: Option<Vec<Taint>>,
+    /// How long the provider may be away before the node stops being ready.
+    pub provider_tolerance: Duration,
 }
 
 /// Label keys under which every virtual node can be found, or excluded by a DaemonSet's affinity.
@@ -82,7 +85,7 @@ pub(crate) fn object(settings: &Settings, health: &Health, now: &Time) -> Node {
             ..ObjectMeta::default()
         },
         spec: Some(NodeSpec { taints: Some(taints(settings, &facts)), ..NodeSpec::default() }),
-        status: Some(status(settings, health, &NodeStatus::default(), now)),
+        status: Some(status(settings, health, &NodeStatus::default(), now, false)),
     }
 }
 
@@ -118,7 +121,7 @@ pub(crate) fn taint_patch(settings: &Settings, health: &Health, node: &Node) -> 
 /// The status patch, or None when nothing of ours differs and no heartbeat is due.
 pub(crate) fn status_patch(settings: &Settings, health: &Health, node: &Node, now: &Time, due: Due) -> Option<Value> {
     let held = node.status.clone().unwrap_or_default();
-    let wanted = status(settings, health, &held, now);
+    let wanted = status(settings, health, &held, now, due.provider_lost);
     if !due.heartbeat && !differs(&held, &wanted, due.resources_sent) {
         return None;
     }
@@ -142,6 +145,8 @@ pub(crate) struct Due {
     /// These very quantities were sent before. The API server keeps them in a form of its own (`0.5` becomes `500m`), which is no
     /// difference to mend.
     pub resources_sent: bool,
+    /// The provider has been away for longer than is tolerated.
+    pub provider_lost: bool,
 }
 
 type Resources = BTreeMap<String, Quantity>;
@@ -170,7 +175,7 @@ fn differs(held: &NodeStatus, wanted: &NodeStatus, resources_sent: bool) -> bool
         || held.node_info != wanted.node_info
 }
 
-fn status(settings: &Settings, health: &Health, held: &NodeStatus, now: &Time) -> NodeStatus {
+fn status(settings: &Settings, health: &Health, held: &NodeStatus, now: &Time, provider_lost: bool) -> NodeStatus {
     let facts = facts(health);
     let resources = |map: &BTreeMap<String, String>| -> Resources {
         map.iter().map(|(name, quantity)| (name.clone(), Quantity(quantity.clone()))).collect()
@@ -186,7 +191,7 @@ fn status(settings: &Settings, health: &Health, held: &NodeStatus, now: &Time) -
         // Before the first start of the provider the old figures stand.
         capacity: if known { Some(capacity) } else { held.capacity.clone() },
         allocatable: if known { Some(allocatable) } else { held.allocatable.clone() },
-        conditions: Some(conditions(&facts, health, held, now)),
+        conditions: Some(conditions(&facts, health, held, now, provider_lost)),
         daemon_endpoints: Some(NodeDaemonEndpoints {
             kubelet_endpoint: Some(DaemonEndpoint { port: i32::from(settings.port) }),
         }),
@@ -206,9 +211,21 @@ fn node_info(settings: &Settings, facts: NodeFacts) -> NodeSystemInfo {
     }
 }
 
-fn conditions(facts: &NodeFacts, health: &Health, held: &NodeStatus, now: &Time) -> Vec<NodeCondition> {
-    // A provider that is away does not make the node unready: its pods run on, and an unready node loses them to eviction.
-    let ready = ("True", "KubeletReady", "pluglet is posting ready status".to_owned());
+fn conditions(
+    facts: &NodeFacts,
+    health: &Health,
+    held: &NodeStatus,
+    now: &Time,
+    provider_lost: bool,
+) -> Vec<NodeCondition> {
+    // A provider that is away does not make the node unready at once: its pods run on, and an unready node loses them to eviction. One that
+    // stays away can run no new pods either, and the scheduler should know.
+    let ready = match &health.failure {
+        Some(failure) if provider_lost => {
+            ("False", "ProviderFailed", format!("the provider has been away for too long: {failure}"))
+        }
+        _ => ("True", "KubeletReady", "pluglet is posting ready status".to_owned()),
+    };
     let provider = match &health.failure {
         None => ("True", "ProviderAnswers", "the provider answers".to_owned()),
         Some(failure) => ("False", "ProviderFailed", failure.clone()),

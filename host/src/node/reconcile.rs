@@ -37,8 +37,17 @@ pub(crate) async fn run(
     uid: watch::Sender<Option<String>>,
     cancel: CancellationToken,
 ) {
-    let mut reconciler =
-        Reconciler { settings, store, node: None, seen: false, forbidden: vec![], failures: 0, sent: None, uid };
+    let mut reconciler = Reconciler {
+        settings,
+        store,
+        node: None,
+        seen: false,
+        forbidden: vec![],
+        failures: 0,
+        sent: None,
+        away: None,
+        uid,
+    };
     let mut heartbeat = Instant::now() + HEARTBEAT;
     let mut retry: Option<Instant> = None;
     loop {
@@ -50,6 +59,7 @@ pub(crate) async fn run(
             // Cancel-safe: deadlines are kept outside.
             () = sleep_until(heartbeat) => {}
             () = sleep_until(retry.unwrap_or(heartbeat)), if retry.is_some() => {}
+            () = sleep_until(reconciler.lost_at().unwrap_or(heartbeat)), if reconciler.lost_at().is_some() => {}
             // Cancel-safe: a token is not consumed.
             () = cancel.cancelled() => return,
         }
@@ -82,10 +92,29 @@ struct Reconciler {
     failures: u32,
     /// The facts of the last status that was written.
     sent: Option<NodeFacts>,
+    /// Since when the provider has been away, and whether that was told as too long.
+    away: Option<(Instant, bool)>,
     uid: watch::Sender<Option<String>>,
 }
 
 impl Reconciler {
+    /// When the provider will have been away for too long.
+    fn lost_at(&self) -> Option<Instant> {
+        self.away.filter(|(_, told)| !told).map(|(since, _)| since + self.settings.provider_tolerance)
+    }
+
+    /// Whether it has.
+    fn is_lost(&mut self, health: &Health) -> bool {
+        if health.failure.is_none() {
+            self.away = None;
+            return false;
+        }
+        let (since, told) = self.away.get_or_insert((Instant::now(), false));
+        let lost = since.elapsed() >= self.settings.provider_tolerance;
+        *told = lost;
+        lost
+    }
+
     fn observe(&mut self, node: Option<Node>) {
         if self.node.is_some() && node.is_none() {
             warn!(node = self.settings.name, "somebody deleted the node: registering it again");
@@ -100,6 +129,7 @@ impl Reconciler {
 
     async fn reconcile(&mut self, health: &Health, heartbeat: bool) -> Result<(), NodeError> {
         let now = Time(Timestamp::from_second(Timestamp::now().as_second()).unwrap_or(Timestamp::UNIX_EPOCH));
+        let provider_lost = self.is_lost(health);
         let Some(node) = &self.node else {
             // What a node registers with, some identities may never add later.
             if health.info.is_none() {
@@ -113,7 +143,7 @@ impl Reconciler {
             return Ok(());
         };
         let facts = health.info.as_ref().map(|info| info.node.clone());
-        let due = Due { heartbeat, resources_sent: facts.is_some() && self.sent == facts };
+        let due = Due { heartbeat, resources_sent: facts.is_some() && self.sent == facts, provider_lost };
         if let Some(patch) = desired::status_patch(&self.settings, health, node, &now, due) {
             self.store.patch_status(patch).await?;
             self.sent = facts;
@@ -142,3 +172,6 @@ impl Reconciler {
         pause
     }
 }
+
+#[cfg(test)]
+mod tests;

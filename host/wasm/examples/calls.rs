@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
@@ -13,18 +14,27 @@ use futures::stream::FuturesUnordered;
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use pluglet_model::provider::Provider;
 use pluglet_model::{PodKey, PodPlan};
-use pluglet_wasm::{Limits, ProviderOptions, WasmProvider};
+use pluglet_wasm::{Limits, Metrics, ProviderOptions, WasmProvider, compile};
 
 /// Calls that are measured, and as many pods.
 const CALLS: usize = 10_000;
 
-#[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> Result<ExitCode, Box<dyn Error>> {
+    // This program is its own compiler, as pluglet is.
+    let mut arguments = std::env::args_os().skip(1);
+    if arguments.next().is_some_and(|first| first == compile::COMMAND) {
+        return Ok(compile::main(arguments));
+    }
+    tokio::runtime::Runtime::new()?.block_on(bench())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn bench() -> Result<(), Box<dyn Error>> {
     let state = tempfile::tempdir()?;
     let plans: Vec<PodPlan> = (0..CALLS).map(plan).collect::<Result<_, _>>()?;
     json(&plans)?;
     for plugin in ["hello", "mock"] {
-        let options = options(plugin, state.path());
+        let options = options(plugin, state.path())?;
         let begun = Instant::now();
         let (provider, mut events) = WasmProvider::start(options.clone()).await?;
         println!("{plugin}: compiled and started in {:?}", begun.elapsed());
@@ -121,20 +131,22 @@ fn cpu_time() -> Result<Duration, Box<dyn Error>> {
     Ok(Duration::from_millis(ticks * 10))
 }
 
-fn options(plugin: &str, state: &Path) -> ProviderOptions {
+fn options(plugin: &str, state: &Path) -> std::io::Result<ProviderOptions> {
     let components = std::env::var_os("PLUGLET_COMPONENTS").map_or_else(
         || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/wasm32-wasip2/component"),
         PathBuf::from,
     );
-    ProviderOptions {
+    Ok(ProviderOptions {
         name: plugin.to_owned(),
         component: components.join(format!("{plugin}.wasm")),
         node_name: "bench".to_owned(),
         config_json: "{}".to_owned(),
-        endpoints: BTreeMap::new(),
+        grants: BTreeMap::new(),
         state_dir: state.to_owned(),
         limits: Limits::default(),
-    }
+        compiler: std::env::current_exe()?,
+        metrics: Metrics::default(),
+    })
 }
 
 fn plan(n: usize) -> Result<PodPlan, serde_json::Error> {

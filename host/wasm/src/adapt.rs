@@ -9,9 +9,13 @@ use k8s_openapi::api::core::v1::{NodeCondition, PodStatus, Taint};
 use pluglet_model::provider::{Error, Features, Info, LogItem, LogRequest, NodeFacts};
 use pluglet_model::{PodKey, PodPlan};
 
+use tracing::warn;
+
 use crate::bindings::exports::pluglet::provider::{lifecycle, pods, sessions};
 use crate::bindings::pluglet::provider::types;
 use crate::capabilities::log::clean;
+
+mod facts;
 
 /// Longest text of a guest in an error or event, in bytes. It ends up in a pod's status, which the API server stores.
 pub(crate) const MAX_TEXT_BYTES: usize = 4 << 10;
@@ -115,6 +119,14 @@ fn features(features: lifecycle::Features) -> Features {
 
 /// The node as the backend knows it.
 pub(crate) fn node_facts(facts: lifecycle::NodeFacts) -> NodeFacts {
+    let (facts, dropped) = facts::checked(raw_facts(facts));
+    if !dropped.is_empty() {
+        warn!(dropped = dropped.join("; "), "the provider tells what a node cannot have, or may not say of itself");
+    }
+    facts
+}
+
+fn raw_facts(facts: lifecycle::NodeFacts) -> NodeFacts {
     let taint = |taint: lifecycle::Taint| Taint {
         key: taint.key,
         value: Some(taint.value).filter(|value| !value.is_empty()),

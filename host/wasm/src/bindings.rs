@@ -14,4 +14,12 @@
 )]
 #![allow(clippy::allow_attributes_without_reason, reason = "generated code")]
 
-wasmtime::component::bindgen!({ path: "../../wit", world: "provider" });
+wasmtime::component::bindgen!({
+    path: "../../wit",
+    world: "provider",
+    // These two look at the store: whose call it is that asks.
+    imports: {
+        "pluglet:provider/host.remaining-ms": store,
+        "pluglet:provider/host.is-cancelled": store,
+    },
+});

@@ -3,17 +3,22 @@
 //! In: calls of the host. Out: answers or model errors. Invariant: at most `concurrency` pod calls are inside the component, at most
 //! one of them a suspect's in its first seconds (see [`crate::strikes`]); nobody waits for longer than the call's own deadline before it begins.
 
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use pluglet_model::PodPlan;
 use pluglet_model::provider::Error;
+use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
-use crate::call::{Job, Kind, Lane, Permit, Reply, Request};
+use crate::call::{DELETE, Job, Kind, Lane, Permit, Reply, Request};
 use crate::gate::Gate;
-use crate::strikes::Strikes;
+use crate::quarantine::Quarantine;
+use crate::strikes::{CULPRIT_STRIKES, Strikes};
 
 /// How long a call waits for a provider that is being started. Most crashes are over by then and the caller never hears of them.
 const READY_WAIT: Duration = Duration::from_secs(5);
@@ -60,13 +65,13 @@ pub(crate) struct Dispatch {
 
 impl Dispatch {
     /// A way in for so many pod calls at once.
-    pub(crate) fn new(phase: watch::Receiver<Phase>, concurrency: usize) -> Self {
+    pub(crate) fn new(phase: watch::Receiver<Phase>, concurrency: usize, quarantined: Gauge) -> Self {
         Self {
             phase,
             pods: Arc::new(Semaphore::new(concurrency.clamp(1, Semaphore::MAX_PERMITS))),
             lists: Arc::new(Semaphore::new(LISTS)),
             sessions: Arc::new(Semaphore::new(MAX_SESSIONS)),
-            suspects: Suspects::default(),
+            suspects: Suspects::new(quarantined),
         }
     }
 
@@ -90,9 +95,29 @@ impl Dispatch {
         uid: Option<&Arc<str>>,
         make: impl FnOnce(Reply<T>) -> Request + Send,
     ) -> Result<(T, Gate), Error> {
+        self.make_call(kind, uid, None, make).await
+    }
+
+    /// The same for a call that brings the pod itself.
+    pub(crate) async fn call_about<T>(
+        &self,
+        kind: Kind,
+        plan: &PodPlan,
+        make: impl FnOnce(Reply<T>) -> Request + Send,
+    ) -> Result<(T, Gate), Error> {
+        self.make_call(kind, Some(&plan.key.uid), Some(plan), make).await
+    }
+
+    async fn make_call<T>(
+        &self,
+        kind: Kind,
+        uid: Option<&Arc<str>>,
+        plan: Option<&PodPlan>,
+        make: impl FnOnce(Reply<T>) -> Request + Send,
+    ) -> Result<(T, Gate), Error> {
         // Before taking a place: a provider that is away for long should fail all callers at once, not 64 at a time.
         self.ready().await?;
-        let mut turn = self.turn(kind, uid).await?;
+        let mut turn = self.turn(kind, uid, plan).await?;
         let permit = self.admit(kind).await?;
         let (reply, answer) = oneshot::channel();
         let mut job = Job { request: make(reply), kind, uid: uid.cloned(), permit };
@@ -145,10 +170,18 @@ impl Dispatch {
         }
     }
 
-    /// The suspects' turn, for one of them.
-    async fn turn(&self, kind: Kind, uid: Option<&Arc<str>>) -> Result<Option<OwnedSemaphorePermit>, Error> {
+    /// The suspects' turn, for one of them; nothing for a convict.
+    async fn turn(
+        &self,
+        kind: Kind,
+        uid: Option<&Arc<str>>,
+        plan: Option<&PodPlan>,
+    ) -> Result<Option<OwnedSemaphorePermit>, Error> {
         match uid.filter(|uid| self.suspects.contains(uid)) {
-            Some(_) => acquire(&self.suspects.turn, kind).await.map(Some),
+            Some(uid) => {
+                self.suspects.admit(kind, uid, plan.map(content))?;
+                acquire(&self.suspects.turn, kind).await.map(Some)
+            }
             None => Ok(None),
         }
     }
@@ -203,44 +236,87 @@ fn down(why: &str, retry_after: Option<Duration>) -> Error {
     Error::Unavailable { message: format!("the provider is not running: {why}"), retry_after }
 }
 
-/// The suspects and their turn.
+/// A number that changes when what the user wrote does. Not the status, and not what the API server counts.
+fn content(plan: &PodPlan) -> u64 {
+    let pod = plan.pod.as_ref();
+    let mut hasher = DefaultHasher::new();
+    // What cannot be written as JSON does not reach the provider either.
+    serde_json::to_string(&(&pod.spec, &pod.metadata.labels, &pod.metadata.annotations)).ok().hash(&mut hasher);
+    hasher.finish()
+}
+
+/// The suspects and their turn, and those of them that are convicted.
 pub(crate) struct Suspects {
-    strikes: Mutex<Strikes>,
+    record: Mutex<Record>,
     /// How many there are. Nearly always 0, and then no call needs to look further.
     count: AtomicUsize,
     turn: Arc<Semaphore>,
+    quarantined: Gauge,
 }
 
-impl Default for Suspects {
-    fn default() -> Self {
-        Self { strikes: Mutex::default(), count: AtomicUsize::new(0), turn: Arc::new(Semaphore::new(1)) }
-    }
+#[derive(Default)]
+struct Record {
+    strikes: Strikes,
+    quarantine: Quarantine,
+    /// What suspects looked like when they were last let in.
+    contents: HashMap<Arc<str>, u64>,
 }
 
 impl Suspects {
+    fn new(quarantined: Gauge) -> Self {
+        let turn = Arc::new(Semaphore::new(1));
+        Self { record: Mutex::default(), count: AtomicUsize::new(0), turn, quarantined }
+    }
+
     /// A crash with these pods in flight; gives back their strikes.
-    pub(crate) fn crashed(&self, in_flight: Vec<Arc<str>>) -> std::collections::HashMap<Arc<str>, u32> {
-        let mut strikes = self.lock();
+    pub(crate) fn crashed(&self, in_flight: Vec<Arc<str>>, why: &str) -> HashMap<Arc<str>, u32> {
+        let mut record = self.lock();
+        let Record { strikes, quarantine, contents } = &mut *record;
         let struck = strikes.crashed(in_flight);
-        self.count.store(strikes.len(), Ordering::Release);
+        contents.retain(|uid, _| strikes.is_suspect(uid));
+        for (uid, strikes) in struck.iter().filter(|(_, strikes)| **strikes >= CULPRIT_STRIKES) {
+            let content = contents.get(uid).copied();
+            quarantine.convict(Arc::clone(uid), content, *strikes, why, Instant::now());
+        }
+        self.tell(&record);
         struck
     }
 
     /// The provider has answered for this pod.
     pub(crate) fn answered(&self, uid: &str) {
         if self.count.load(Ordering::Acquire) > 0 {
-            let mut strikes = self.lock();
-            strikes.answered(uid);
-            self.count.store(strikes.len(), Ordering::Release);
+            let mut record = self.lock();
+            record.strikes.answered(uid);
+            record.quarantine.release(uid);
+            record.contents.remove(uid);
+            self.tell(&record);
         }
     }
 
-    fn contains(&self, uid: &str) -> bool {
-        self.count.load(Ordering::Acquire) > 0 && self.lock().is_suspect(uid)
+    /// Whether a suspect may try again.
+    fn admit(&self, kind: Kind, uid: &Arc<str>, content: Option<u64>) -> Result<(), Error> {
+        let mut record = self.lock();
+        // A pod that nobody could delete would be worse than another crash.
+        if kind.name != DELETE.name
+            && let Some(sentence) = record.quarantine.refuses(uid, content, Instant::now())
+        {
+            return Err(Error::Crashed { strikes: sentence.strikes, message: sentence.message.clone() });
+        }
+        content.map(|content| record.contents.insert(Arc::clone(uid), content));
+        Ok(())
     }
 
-    fn lock(&self) -> MutexGuard<'_, Strikes> {
-        self.strikes.lock().unwrap_or_else(PoisonError::into_inner)
+    fn tell(&self, record: &Record) {
+        self.count.store(record.strikes.len(), Ordering::Release);
+        self.quarantined.set(i64::try_from(record.quarantine.len()).unwrap_or(i64::MAX));
+    }
+
+    fn contains(&self, uid: &str) -> bool {
+        self.count.load(Ordering::Acquire) > 0 && self.lock().strikes.is_suspect(uid)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Record> {
+        self.record.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

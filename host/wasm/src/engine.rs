@@ -36,8 +36,16 @@ pub(crate) fn shared() -> Result<&'static Engine, EngineError> {
     ENGINE.get_or_init(create).as_ref().map_err(Clone::clone)
 }
 
+/// An engine that only compiles, for the process that does nothing else: what it makes fits [`shared`].
+///
+/// # Errors
+/// As [`shared`].
+pub(crate) fn for_compiling() -> Result<Engine, EngineError> {
+    Engine::new(&config()).map_err(|error| EngineError::Create(format!("{error:#}")))
+}
+
 fn create() -> Result<Engine, EngineError> {
-    let engine = Engine::new(&config()).map_err(|error| EngineError::Create(format!("{error:#}")))?;
+    let engine = for_compiling()?;
     let ticking = engine.clone();
     std::thread::Builder::new()
         .name("pluglet-epoch".to_owned())

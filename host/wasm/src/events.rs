@@ -9,7 +9,7 @@ use futures::channel::mpsc as channel;
 use futures::stream::StreamExt as _;
 use pluglet_model::provider::{Features, ProviderEvent};
 use tokio::sync::mpsc;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tracing::warn;
 
 use crate::adapt::{self, MAX_TEXT_BYTES};
@@ -18,6 +18,10 @@ use crate::call::{Request, WATCH};
 use crate::capabilities::log::clean;
 use crate::gate::{Fault, Gate};
 use crate::supervisor::publish::Publisher;
+
+mod notes;
+
+pub(crate) use notes::Notes;
 
 /// Events that may wait for the host, in number. A host that falls behind makes the guest wait; with a status of a few KiB each this
 /// is a few MiB.
@@ -39,8 +43,9 @@ pub(crate) async fn forward(
     features: Features,
     events: mpsc::Sender<ProviderEvent>,
     publisher: &Publisher,
+    notes: Notes,
 ) {
-    let sorter = Sorter { events, publisher };
+    let mut sorter = Sorter { events, publisher, notes };
     loop {
         let pause = if features.watch {
             match open(&gate).await {
@@ -80,11 +85,12 @@ async fn open(gate: &Gate) -> Result<channel::Receiver<Vec<Event>>, Fault> {
 struct Sorter<'a> {
     events: mpsc::Sender<ProviderEvent>,
     publisher: &'a Publisher,
+    notes: Notes,
 }
 
 impl Sorter<'_> {
     /// Forward everything. None when nobody listens any more.
-    async fn drain(&self, mut stream: channel::Receiver<Vec<Event>>) -> Option<()> {
+    async fn drain(&mut self, mut stream: channel::Receiver<Vec<Event>>) -> Option<()> {
         while let Some(batch) = stream.next().await {
             for event in batch {
                 if let Some(event) = self.sort(event) {
@@ -101,7 +107,7 @@ impl Sorter<'_> {
     }
 
     /// One event in the model's words. None when it is not for the host.
-    fn sort(&self, event: Event) -> Option<ProviderEvent> {
+    fn sort(&mut self, event: Event) -> Option<ProviderEvent> {
         match event {
             Event::Status((pod, json)) => {
                 let key = adapt::key(&pod);
@@ -114,6 +120,7 @@ impl Sorter<'_> {
                 }
             }
             Event::Gone(pod) => Some(ProviderEvent::Gone(adapt::key(&pod))),
+            Event::PodEvent(event) if !self.notes.admit(&event.pod.uid, Instant::now()) => None,
             Event::PodEvent(event) => Some(ProviderEvent::PodEvent {
                 key: adapt::key(&event.pod),
                 warning: event.warning,

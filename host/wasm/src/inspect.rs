@@ -6,14 +6,11 @@
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
+use pluglet_egress::Need;
 use serde::{Deserialize, Serialize};
 use wasmparser::{Encoding, Parser, Payload};
 
 mod contract;
-
-/// A component larger than this is not read: 64 MiB, a hundred times what a provider with all of `k8s-openapi` has. Compiling costs
-/// about a minute and a gigabyte for each 20 MiB, and compile time is not something that the engine promises to bound.
-pub const MAX_COMPONENT_BYTES: u64 = 64 << 20;
 
 /// The custom section that the SDK writes the manifest into.
 const MANIFEST_SECTION: &str = "pluglet-manifest";
@@ -48,19 +45,15 @@ pub struct Manifest {
     /// Features it means to offer, as the contract spells them. What counts is what it answers at its start.
     #[serde(default)]
     pub features: Vec<String>,
+    /// The version of the contract that it was written for.
+    #[serde(default)]
+    pub contract: String,
     /// Endpoints it needs.
     #[serde(default)]
-    pub endpoints: Vec<ManifestEndpoint>,
-}
-
-/// An endpoint that a provider needs.
-#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
-pub struct ManifestEndpoint {
-    /// The name that requests use and that the operator binds to a URL.
-    pub name: String,
-    /// What it is for.
-    #[serde(default)]
-    pub why: String,
+    pub endpoints: Vec<Need>,
+    /// JSON Schema of its `config:` section.
+    #[serde(default, rename = "configSchema", skip_serializing_if = "Option::is_none")]
+    pub config_schema: Option<serde_json::Value>,
 }
 
 /// Why a file cannot be a provider.
@@ -75,11 +68,13 @@ pub enum InspectError {
         #[source]
         source: std::io::Error,
     },
-    /// The file is larger than [`MAX_COMPONENT_BYTES`].
-    #[error("the file has {size} bytes; a component may have {MAX_COMPONENT_BYTES}")]
+    /// The file is larger than the limit.
+    #[error("the file has {size} bytes; a component may have {limit} (limits.componentSize)")]
     TooLarge {
         /// Its size in bytes.
         size: u64,
+        /// The limit in bytes.
+        limit: u64,
     },
     /// Not WebAssembly at all.
     #[error("the file is not WebAssembly")]
@@ -109,28 +104,28 @@ pub enum InspectError {
     Manifest(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// Read what the component at `path` says about itself.
+/// Read what the component at `path`, of at most `limit` bytes, says about itself.
 ///
 /// # Errors
 /// When the file cannot be read or cannot be a provider for this host; see [`InspectError`].
-pub fn inspect(path: &Path) -> Result<Inspection, InspectError> {
-    inspect_bytes(&read(path)?)
+pub fn inspect(path: &Path, limit: u64) -> Result<Inspection, InspectError> {
+    inspect_bytes(&read(path, limit)?)
 }
 
-/// The content of a component's file, at most [`MAX_COMPONENT_BYTES`].
-pub(crate) fn read(path: &Path) -> Result<Vec<u8>, InspectError> {
+/// The content of a component's file, at most `limit` bytes.
+pub(crate) fn read(path: &Path, limit: u64) -> Result<Vec<u8>, InspectError> {
     let failed = |source| InspectError::Read { path: path.to_owned(), source };
     let file = std::fs::File::open(path).map_err(failed)?;
     let size = file.metadata().map_err(failed)?.len();
-    if size > MAX_COMPONENT_BYTES {
-        return Err(InspectError::TooLarge { size });
+    if size > limit {
+        return Err(InspectError::TooLarge { size, limit });
     }
     let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
     // The file may grow while it is read, and a pipe has no size.
-    file.take(MAX_COMPONENT_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
+    file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(failed)?;
     let size = bytes.len() as u64;
-    if size > MAX_COMPONENT_BYTES {
-        return Err(InspectError::TooLarge { size });
+    if size > limit {
+        return Err(InspectError::TooLarge { size, limit });
     }
     Ok(bytes)
 }

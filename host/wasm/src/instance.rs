@@ -4,7 +4,7 @@
 //! incarnation, because a store is not usable after one; what is inside is dropped with it.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use tokio::sync::mpsc;
@@ -12,21 +12,13 @@ use tokio::time::{MissedTickBehavior, interval};
 use wasmtime::Store;
 use wasmtime::component::Accessor;
 
-use crate::bindings::{Provider, ProviderPre};
-use crate::call::{Job, Request};
+use crate::bindings::ProviderPre;
+use crate::call::Job;
 use crate::dispatch::Dispatch;
-use crate::options::Limits;
-use crate::pump::Pump;
+use crate::exports::Exports;
+use crate::limits::Limits;
 use crate::state::{Capabilities, State};
 use crate::vitals::Vitals;
-
-/// Bytes that one call may move from the guest to the host: a `list` of 10 000 pods with 6 KiB each. wasmtime allows 128 MiB, for
-/// each of 64 calls at once.
-const HOSTCALL_BYTES: usize = 64 << 20;
-
-/// Live handles (streams, futures, resources) of one store. A guest makes them without the host's help, and each costs memory that
-/// its limit does not see. A log takes 2, so this is 50 for each session.
-const MAX_HANDLES: usize = 10_000;
 
 /// Why an incarnation ended by itself.
 pub(crate) struct Crash {
@@ -54,21 +46,22 @@ impl Instance {
         // Both are needed: the first says what happens at the deadline, the second sets the first deadline.
         store.epoch_deadline_async_yield_and_update(1);
         store.set_epoch_deadline(1);
-        store.set_hostcall_fuel(HOSTCALL_BYTES);
-        store.set_max_component_handles(MAX_HANDLES);
+        store.set_hostcall_fuel(self.limits.hostcall_bytes);
+        store.set_max_component_handles(self.limits.handles);
         let ended = self.serve(&mut store, jobs).await;
         ended.map_err(|error| Crash { error, memory_limit: store.data().limiter.refused() })
     }
 
     async fn serve(&self, store: &mut Store<State>, jobs: mpsc::Receiver<Job>) -> wasmtime::Result<()> {
-        let provider = self.pre.instantiate_async(&mut *store).await?;
+        let instance = self.pre.instance_pre().instantiate_async(&mut *store).await?;
+        let provider = Exports::of(store, &instance)?;
         store.run_concurrent(async |accessor| self.take_jobs(accessor, &provider, jobs).await).await?
     }
 
     async fn take_jobs(
         &self,
         accessor: &Accessor<State>,
-        provider: &Provider,
+        provider: &Exports,
         mut jobs: mpsc::Receiver<Job>,
     ) -> wasmtime::Result<()> {
         let mut running = FuturesUnordered::new();
@@ -90,10 +83,12 @@ impl Instance {
     }
 
     /// One call, from entering the component to its answer. An error means that the store is gone.
-    async fn perform(&self, accessor: &Accessor<State>, provider: &Provider, job: Job) -> wasmtime::Result<()> {
+    async fn perform(&self, accessor: &Accessor<State>, provider: &Exports, job: Job) -> wasmtime::Result<()> {
         let Job { request, kind, uid, permit } = job;
         let id = self.vitals.enter(kind, uid.clone());
-        answer(accessor, provider, request).await?;
+        let began = Instant::now();
+        let outcome = provider.answer(accessor, request, began + kind.deadline).await?;
+        self.capabilities.metrics.called(kind.name, outcome, began.elapsed());
         self.vitals.leave(id);
         if let Some(uid) = uid {
             self.dispatch.suspects().answered(&uid);
@@ -101,44 +96,6 @@ impl Instance {
         drop(permit);
         Ok(())
     }
-}
-
-/// Call the function and send its answer. A caller that has given up is not an error.
-async fn answer(accessor: &Accessor<State>, provider: &Provider, request: Request) -> wasmtime::Result<()> {
-    let lifecycle = provider.pluglet_provider_lifecycle();
-    let pods = provider.pluglet_provider_pods();
-    match request {
-        Request::Start { init, reply } => drop(reply.send(lifecycle.call_start(accessor, init).await?)),
-        Request::Stop { grace_ms, reply } => drop(reply.send(Ok(lifecycle.call_stop(accessor, grace_ms).await?))),
-        Request::Create { pod, spec, reply } => drop(reply.send(pods.call_create(accessor, pod, spec).await?)),
-        Request::Update { pod, spec, reply } => drop(reply.send(pods.call_update(accessor, pod, spec).await?)),
-        Request::Delete { pod, grace_seconds, reply } => {
-            drop(reply.send(pods.call_delete(accessor, pod, grace_seconds).await?));
-        }
-        Request::Status { pod, reply } => drop(reply.send(pods.call_status(accessor, pod).await?)),
-        Request::List { reply } => drop(reply.send(pods.call_list(accessor).await?)),
-        Request::Watch { sink, reply } => {
-            let opened = match provider.pluglet_provider_events().call_watch(accessor).await? {
-                Ok(stream) => {
-                    accessor.with(|access| stream.pipe(access, Pump::new(sink, std::convert::identity, ())))?;
-                    Ok(())
-                }
-                Err(error) => Err(error),
-            };
-            drop(reply.send(opened));
-        }
-        Request::Logs { pod, options, sink, reply } => {
-            let opened = match provider.pluglet_provider_sessions().call_logs(accessor, pod, options).await? {
-                Ok((stream, outcome)) => {
-                    accessor.with(|access| sink.connect(access, stream, outcome))?;
-                    Ok(())
-                }
-                Err(error) => Err(error),
-            };
-            drop(reply.send(opened));
-        }
-    }
-    Ok(())
 }
 
 /// How often the event loop shows that it goes round: eight times within the time after which it counts as stalled.

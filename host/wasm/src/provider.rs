@@ -91,7 +91,7 @@ impl Provider for WasmProvider {
         let pod = adapt::pod_ref(&plan.key, plan.generation);
         let spec = adapt::resolved_pod(plan)?;
         let make = |reply| Request::Create { pod, spec, reply };
-        adapt::status(&self.dispatch.call(CREATE, Some(&plan.key.uid), make).await?.0)
+        adapt::status(&self.dispatch.call_about(CREATE, plan, make).await?.0)
     }
 
     async fn update(&self, plan: &PodPlan) -> Result<PodStatus, Error> {
@@ -99,7 +99,7 @@ impl Provider for WasmProvider {
         let pod = adapt::pod_ref(&plan.key, plan.generation);
         let spec = adapt::resolved_pod(plan)?;
         let make = |reply| Request::Update { pod, spec, reply };
-        adapt::status(&self.dispatch.call(UPDATE, Some(&plan.key.uid), make).await?.0)
+        adapt::status(&self.dispatch.call_about(UPDATE, plan, make).await?.0)
     }
 
     async fn delete(&self, key: &PodKey, grace: Duration) -> Result<(), Error> {

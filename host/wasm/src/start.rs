@@ -6,22 +6,23 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use pluglet_egress::{BindError, Egress, Missing, Rights, intersect};
 use pluglet_model::provider::{EventReceiver, Health};
 use tokio::runtime::Builder;
 use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
 use wasmtime::component::Linker;
 
-use crate::artifact::{self, Artifact, ArtifactError};
+use crate::artifact::{self, Artifact, ArtifactError, Source};
 use crate::bindings::ProviderPre;
-use crate::capabilities::http::{BindError, Endpoints, ungranted};
 use crate::capabilities::kv::{Kv, OpenError};
 use crate::capabilities::log::Logger;
 use crate::dispatch::Dispatch;
 use crate::engine::{self, EngineError};
 use crate::events::QUEUED_EVENTS;
 use crate::handoff::Handoff;
-use crate::inspect::{InspectError, Manifest};
+use crate::inspect::{InspectError, Inspection};
+use crate::limits::MAX_CONCURRENCY;
 use crate::options::ProviderOptions;
 use crate::provider::Rooms;
 use crate::state::{self, Capabilities, State};
@@ -31,10 +32,6 @@ use crate::supervisor::{Stop, Supervisor};
 
 /// Threads of one provider. Its store runs on one of them at a time; the other serves timers, connections and events meanwhile.
 const WORKERS: usize = 2;
-
-/// Most pod calls at once that can be configured. 20 000 in flight have been seen to exhaust a guest's memory and so to be lost all
-/// together.
-const MAX_CONCURRENCY: usize = 4096;
 
 /// Why a provider cannot be started. Nothing of this mends itself.
 #[derive(Debug, thiserror::Error)]
@@ -82,6 +79,9 @@ pub enum StartError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// It needs more than it is granted.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Missing(Vec<Missing>),
     /// An endpoint.
     #[error(transparent)]
     Endpoint(#[from] BindError),
@@ -130,8 +130,8 @@ pub(crate) async fn start(options: ProviderOptions) -> Result<Started, StartErro
     let Prepared { pre, capabilities, handoff, options } = prepared;
     let mut limits = options.limits;
     limits.concurrency = limits.concurrency.clamp(1, MAX_CONCURRENCY);
-    let (publisher, seen) = Publisher::new();
-    let dispatch = Arc::new(Dispatch::new(seen.phase, limits.concurrency));
+    let (publisher, seen) = Publisher::new(capabilities.metrics.clone());
+    let dispatch = Arc::new(Dispatch::new(seen.phase, limits.concurrency, capabilities.metrics.quarantined.clone()));
     let (events, events_seen) = mpsc::channel(QUEUED_EVENTS);
     let (orders, orders_seen) = mpsc::channel(1);
     let supervisor = Supervisor {
@@ -159,43 +159,54 @@ pub(crate) async fn start(options: ProviderOptions) -> Result<Started, StartErro
 fn prepare(options: ProviderOptions) -> Result<Prepared, StartError> {
     let engine = engine::shared()?;
     let component = options.component.clone();
+    let source = Source {
+        name: &options.name,
+        path: &options.component,
+        state_dir: &options.state_dir,
+        compiler: &options.compiler,
+        limits: &options.limits,
+    };
     let Artifact { component: code, inspection, cached } =
-        artifact::load(engine, &options.name, &options.component, &options.state_dir).map_err(|error| match error {
+        artifact::load(engine, &source).map_err(|error| match error {
             ArtifactError::Inspect(source) => StartError::Inspect { component: component.clone(), source },
-            source @ ArtifactError::Compile(_) => StartError::Compile { component: component.clone(), source },
+            source => StartError::Compile { component: component.clone(), source },
         })?;
     let link = |error: wasmtime::Error| StartError::Link { component: component.clone(), source: error.into() };
     let mut linker = Linker::new(engine);
     state::link(&mut linker).map_err(link)?;
     let pre = ProviderPre::new(linker.instantiate_pre(&code).map_err(link)?).map_err(link)?;
 
+    let rights = rights(&options, &inspection)?;
+    let metrics = options.metrics.of(&options.name);
+    let outbound = &options.limits.outbound;
     let capabilities = Capabilities {
-        endpoints: Arc::new(Endpoints::bind(&options.name, &options.endpoints)?),
+        egress: Arc::new(Egress::new(&options.name, rights, outbound, options.metrics.egress())?),
         kv: Arc::new(Kv::open(&options.state_dir, &options.node_name, &options.name, options.limits.kv_bytes)?),
-        logger: Logger::new(&options.name),
+        logger: Logger::new(&options.name, &options.limits, metrics.log_lines_dropped.clone()),
+        metrics,
     };
     let handoff = Handoff::new(&options.state_dir, &options.node_name, &options.name);
-    if let Some(manifest) = &inspection.manifest {
-        tell_ungranted(&options, manifest);
-        info!(
-            provider = options.name,
-            manifest.name,
-            manifest.version,
-            contract = inspection.contract,
-            cached,
-            "provider loaded"
-        );
-    } else {
-        info!(provider = options.name, contract = inspection.contract, cached, "provider without a manifest loaded");
-    }
+    let (name, version) =
+        inspection.manifest.as_ref().map_or(("", ""), |manifest| (&*manifest.name, &*manifest.version));
+    info!(provider = options.name, name, version, contract = inspection.contract, cached, "provider loaded");
     Ok(Prepared { pre, capabilities, handoff, options })
 }
 
-/// Say at the start what the provider would find out request by request.
-fn tell_ungranted(options: &ProviderOptions, manifest: &Manifest) {
-    for endpoint in manifest.endpoints.iter().filter(|endpoint| !options.endpoints.contains_key(&endpoint.name)) {
-        warn!(provider = options.name, why = endpoint.why, "{}", ungranted(&options.name, &endpoint.name));
+/// What the manifest asks for and the operator grants. A component without a manifest asks for nothing.
+fn rights(options: &ProviderOptions, inspection: &Inspection) -> Result<Rights, StartError> {
+    let needs = inspection.manifest.as_ref().map(|manifest| manifest.endpoints.as_slice()).unwrap_or_default();
+    let rights = intersect(needs, &options.grants).map_err(StartError::Missing)?;
+    for name in &rights.unasked {
+        warn!(
+            provider = options.name,
+            endpoint = name,
+            "an endpoint is granted that the provider's manifest does not ask for"
+        );
     }
+    for need in &rights.optional {
+        info!(provider = options.name, endpoint = need.name, why = need.why, "an optional endpoint is not granted");
+    }
+    Ok(rights)
 }
 
 /// Names become parts of paths under the state directory: `../..` must not be one.

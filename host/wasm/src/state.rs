@@ -5,15 +5,18 @@
 
 use std::sync::Arc;
 
+use pluglet_egress::Egress;
+use tokio::task::JoinSet;
 use wasmtime::component::{HasData, Linker, ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use crate::bindings::Provider;
 use crate::bindings::pluglet::provider::types;
-use crate::capabilities::http::Endpoints;
+use crate::calls::Calls;
 use crate::capabilities::kv::Kv;
 use crate::capabilities::log::Logger;
-use crate::options::Limits;
+use crate::limits::Limits;
+use crate::metrics::ProviderMetrics;
 use crate::state::limiter::Limiter;
 use crate::state::stdio::Lines;
 
@@ -23,15 +26,22 @@ mod stdio;
 /// What the operator granted. Shared by all incarnations of a provider.
 #[derive(Clone)]
 pub(crate) struct Capabilities {
-    pub(crate) endpoints: Arc<Endpoints>,
+    pub(crate) egress: Arc<Egress>,
     pub(crate) kv: Arc<Kv>,
     pub(crate) logger: Logger,
+    pub(crate) metrics: ProviderMetrics,
 }
 
 /// The data of one store.
 pub(crate) struct State {
     pub(crate) limiter: Limiter,
     pub(crate) capabilities: Capabilities,
+    /// Calls of the host that are inside, for `host.remaining-ms`.
+    pub(crate) calls: Calls,
+    /// Writers of open connections. They end with their streams, at the latest with the store.
+    pub(crate) tasks: Tasks,
+    /// Whether it was told that a metric's name is not allowed.
+    pub(crate) metric_refused: bool,
     wasi: WasiCtx,
     table: ResourceTable,
 }
@@ -48,7 +58,22 @@ impl State {
             .allow_udp(false)
             .allow_ip_name_lookup(false)
             .build();
-        Self { limiter: Limiter::new(limits.memory_bytes), capabilities, wasi, table: ResourceTable::new() }
+        let limiter = Limiter::new(limits, capabilities.metrics.memory.clone());
+        let (calls, tasks) = (Calls::default(), Tasks::default());
+        Self { limiter, capabilities, calls, tasks, metric_refused: false, wasi, table: ResourceTable::new() }
+    }
+}
+
+/// Tasks of one store, ended with it.
+#[derive(Default)]
+pub(crate) struct Tasks(JoinSet<()>);
+
+impl Tasks {
+    /// Run it beside the store.
+    pub(crate) fn spawn(&mut self, task: impl Future<Output = ()> + Send + 'static) {
+        // Those that have ended are forgotten; there are never more than open streams.
+        while self.0.try_join_next().is_some() {}
+        self.0.spawn(task);
     }
 }
 

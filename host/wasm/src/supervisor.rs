@@ -25,13 +25,14 @@ use crate::adapt;
 use crate::bindings::ProviderPre;
 use crate::bindings::exports::pluglet::provider::lifecycle::Init;
 use crate::bindings::pluglet::provider::types;
-use crate::call::{self, Request, START};
+use crate::call::{self, Kind, Request, START};
+use crate::cpu::Metered;
 use crate::dispatch::{Dispatch, MAX_SESSIONS};
-use crate::events;
+use crate::events::{self, Notes};
 use crate::gate::{End, Fault, Gate};
 use crate::handoff::Handoff;
 use crate::instance::{Crash, Instance};
-use crate::options::Limits;
+use crate::limits::Limits;
 use crate::state::{Capabilities, State};
 use crate::vitals::Vitals;
 
@@ -146,19 +147,25 @@ impl Supervisor {
                 if let Err(crash) = &ended {
                     debug!(provider = self.name(), error = ?crash.error, "the incarnation crashed");
                 }
+                self.capabilities.metrics.crashed(explain::cause(&ended));
                 let suspects = incarnation.vitals.in_flight();
                 self.bury(incarnation, &why, suspects, None)
             }
             Cause::Watchdog(Verdict::Stalled) => {
+                self.capabilities.metrics.crashed("stall");
                 let suspects = incarnation.vitals.in_flight();
                 self.bury(incarnation, &explain::stalled(self.limits.cpu_stall), suspects, None)
             }
             // The culprit is known, so nobody else is suspected.
             Cause::Watchdog(Verdict::Stuck(stuck)) => {
+                self.capabilities.metrics.crashed("stuck");
                 let suspects = stuck.uid.iter().cloned().collect();
                 self.bury(incarnation, &explain::stuck(&stuck), suspects, None)
             }
-            Cause::Duties(failed) => self.not_started(incarnation, failed),
+            Cause::Duties(failed) => {
+                self.capabilities.metrics.crashed("start");
+                self.not_started(incarnation, failed)
+            }
             Cause::Order(order) => self.let_go(incarnation, order).await,
         }
     }
@@ -185,14 +192,18 @@ impl Supervisor {
                     handoff: self.handoff.take(),
                 },
                 first,
+                start: self.start_call(),
                 gate: gate.clone(),
                 vitals: Arc::clone(&vitals),
                 publisher: Arc::clone(&self.publisher),
                 events: self.events.clone(),
+                notes: Notes::new(self.limits.events_per_minute, self.capabilities.metrics.events_dropped.clone()),
             }
             .run(),
         );
-        Incarnation { running: Box::pin(instance.run(queue)), gate, tell_end, vitals, duties }
+        let metrics = self.capabilities.metrics.clone();
+        let running = Metered::new(instance.run(queue), self.limits.cpu_millicores, self.name(), metrics);
+        Incarnation { running: Box::pin(running), gate, tell_end, vitals, duties }
     }
 
     /// Put down how an incarnation ended and who was in it, then tell those who were lost with it.
@@ -206,7 +217,7 @@ impl Supervisor {
         let Incarnation { running, tell_end, vitals, duties, .. } = incarnation;
         // The old memory is given back before a new instance asks for its own.
         drop((running, duties));
-        let strikes = self.dispatch.suspects().crashed(suspects);
+        let strikes = self.dispatch.suspects().crashed(suspects, why);
         let delay = self.backoff.next(vitals.uptime(), retry_after);
         warn!(provider = self.name(), ?delay, in_flight = strikes.len(), "the provider is down: {why}");
         self.publisher.down(why, delay);
@@ -226,7 +237,7 @@ impl Supervisor {
                 (format!("it refuses its configuration: {why}"), None)
             }
             Some(Ok(fault)) => {
-                let error = fault.into_error(START, None);
+                let error = fault.into_error(self.start_call(), None);
                 let retry_after = match error.retry() {
                     pluglet_model::provider::Retry::Backoff(asked) => asked,
                     _ => None,
@@ -270,6 +281,11 @@ impl Supervisor {
         Next::Over(order)
     }
 
+    /// `start`, with the operator's deadline.
+    fn start_call(&self) -> Kind {
+        Kind { deadline: self.limits.start, ..START }
+    }
+
     fn name(&self) -> &str {
         self.capabilities.logger.provider()
     }
@@ -279,17 +295,19 @@ impl Supervisor {
 struct Duties {
     init: Init,
     first: bool,
+    start: Kind,
     gate: Gate,
     vitals: Arc<Vitals>,
     publisher: Arc<Publisher>,
     events: mpsc::Sender<ProviderEvent>,
+    notes: Notes,
 }
 
 impl Duties {
     /// Start the provider and forward its events. Ends only when it does not start.
     async fn run(self) -> Fault {
-        let Self { init, first, gate, vitals, publisher, events } = self;
-        let info = match gate.call(START, |reply| Request::Start { init, reply }).await {
+        let Self { init, first, start, gate, vitals, publisher, events, notes } = self;
+        let info = match gate.call(start, |reply| Request::Start { init, reply }).await {
             Ok(info) => adapt::info(info),
             Err(fault) => return fault,
         };
@@ -298,7 +316,7 @@ impl Duties {
         publisher.up(info, gate.clone());
         // What happened since the last incarnation nobody has told. A host that is gone needs no events.
         if first || events.send(ProviderEvent::Resync).await.is_ok() {
-            events::forward(gate, features, events, &publisher).await;
+            events::forward(gate, features, events, &publisher, notes).await;
         }
         // Calls go on without events.
         std::future::pending().await

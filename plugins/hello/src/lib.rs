@@ -47,4 +47,9 @@ impl Provider for Hello {
     }
 }
 
-pluglet_sdk::export!(Hello, { name: "hello", description: "Remembers pods and says that they run.", features: [Watch] });
+pluglet_sdk::export!(Hello, {
+    name: "hello",
+    description: "Remembers pods and says that they run.",
+    features: [Watch],
+    config_schema: include_str!("../config.schema.json"),
+});

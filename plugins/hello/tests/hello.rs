@@ -4,7 +4,7 @@
 
 use hello::Hello;
 use pluglet_sdk::kubernetes::Phase;
-use pluglet_sdk::testing::{Harness, json, pod};
+use pluglet_sdk::testing::{Harness, check_config, json, pod};
 use pluglet_sdk::{Error, Event};
 
 #[test]
@@ -23,4 +23,10 @@ fn a_pod_runs_until_it_is_deleted() {
     assert_eq!(gone, &web.pod_ref);
     assert_eq!(harness.list().unwrap(), []);
     assert_eq!(harness.delete(&web, 30), Err(Error::NotFound));
+}
+
+#[test]
+fn there_is_nothing_to_configure() {
+    assert_eq!(check_config(&hello::PLUGLET_MANIFEST, &json!({})), Ok(()));
+    assert!(check_config(&hello::PLUGLET_MANIFEST, &json!({"cpu": 1})).is_err());
 }

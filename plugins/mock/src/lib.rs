@@ -152,4 +152,5 @@ pluglet_sdk::export!(Mock, {
     name: "mock",
     description: "Runs nothing: annotations on a pod script its life. For tests, demonstrations and benchmarks.",
     features: [Update, Watch, Logs],
+    config_schema: include_str!("../config.schema.json"),
 });

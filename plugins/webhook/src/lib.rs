@@ -108,5 +108,11 @@ fn status(answer: Response) -> Result<Status> {
 pluglet_sdk::export!(Webhook, {
     name: "webhook",
     description: "Hands pods to a remote service over a small REST protocol.",
-    endpoints: [{ name: "backend", why: "the service that runs the pods: PUT, DELETE and GET under /pods" }],
+    endpoints: [{
+        name: "backend",
+        why: "the service that runs the pods",
+        methods: ["GET", "PUT", "DELETE"],
+        paths: ["/pods", "/pods/*"],
+    }],
+    config_schema: include_str!("../config.schema.json"),
 });

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use pluglet_sdk::kubernetes::Phase;
-use pluglet_sdk::testing::{Harness, json, pod};
+use pluglet_sdk::testing::{Harness, check_config, json, pod};
 use pluglet_sdk::{Error, HttpError, Response, Retry};
 use webhook::Webhook;
 
@@ -24,7 +24,7 @@ fn a_create_puts_the_pod_as_it_is_and_passes_the_status_on() {
     harness.world().reply("backend", 200, r#"{"phase": "Pending", "qosClass": "Burstable"}"#);
     assert_eq!(harness.create(&web).unwrap().phase, Phase::Pending);
     let request = harness.world().requests().remove(0);
-    assert_eq!((request.method.as_str(), request.path_and_query.as_str()), ("PUT", "/pods/uid-web"));
+    assert_eq!((request.method.as_str(), request.target.as_str()), ("PUT", "/pods/uid-web"));
     assert_eq!(request.headers, [("content-type".to_owned(), "application/json".to_owned())]);
     assert_eq!(request.body, web.spec.json.as_bytes());
 }
@@ -35,7 +35,7 @@ fn a_delete_tells_the_grace_period() {
     harness.world().reply("backend", 202, "");
     harness.delete(&web, 30).unwrap();
     let request = harness.world().requests().remove(0);
-    assert_eq!((request.method.as_str(), request.path_and_query.as_str()), ("DELETE", "/pods/uid-web?grace=30"));
+    assert_eq!((request.method.as_str(), request.target.as_str()), ("DELETE", "/pods/uid-web?grace=30"));
 }
 
 #[test]
@@ -103,8 +103,27 @@ fn a_missing_list_is_not_an_empty_list() {
 }
 
 #[test]
-fn the_manifest_asks_for_the_endpoint() {
+fn the_manifest_asks_for_no_more_than_is_used() {
     let manifest: serde_json::Value = serde_json::from_slice(&webhook::PLUGLET_MANIFEST).unwrap();
-    assert_eq!((&manifest["name"], &manifest["endpoints"][0]["name"]), (&json!("webhook"), &json!("backend")));
-    assert_eq!(manifest["features"], json!([]));
+    assert_eq!((&manifest["name"], &manifest["features"]), (&json!("webhook"), &json!([])));
+    let endpoint = &manifest["endpoints"][0];
+    assert_eq!((&endpoint["name"], &endpoint["paths"]), (&json!("backend"), &json!(["/pods", "/pods/*"])));
+    assert_eq!((&endpoint["methods"], &endpoint["optional"]), (&json!(["GET", "PUT", "DELETE"]), &json!(false)));
+}
+
+#[test]
+fn the_example_in_the_readme_is_a_configuration() {
+    let readme = include_str!("../README.md");
+    let example = readme.split("```yaml").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let example: serde_json::Value = serde_saphyr::from_str(example).unwrap();
+    let config = &example["config"];
+    assert_eq!(check_config(&webhook::PLUGLET_MANIFEST, config), Ok(()));
+    let harness = Harness::<Webhook>::start(&config.to_string()).unwrap();
+    let capacity = &harness.info().node.capacity;
+    assert_eq!(
+        (capacity["cpu"].as_str(), capacity["memory"].as_str(), capacity["pods"].as_str()),
+        ("16", "64Gi", "110")
+    );
+    assert!(check_config(&webhook::PLUGLET_MANIFEST, &json!({"cpus": 1})).is_err());
+    assert!(Harness::<Webhook>::start(r#"{"cpus": 1}"#).is_err(), "the schema and the provider agree");
 }

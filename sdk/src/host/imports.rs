@@ -5,8 +5,12 @@
 
 use std::collections::BTreeMap;
 
-use super::http::{HttpError, Request, Response};
+use futures::channel::mpsc;
+use futures::stream::LocalBoxStream;
+
+use super::http::{Body, Handshake, Headers, HttpError, Message, Request, Response, StreamingResponse};
 use super::kv::KvError;
+use crate::tasks::Tasks;
 
 /// How much a log line matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,14 +27,35 @@ pub enum Level {
     Error,
 }
 
-/// What the host gives to a provider.
+/// What the host gives to a provider. Where data flows on after the answer, `tasks` runs what moves it.
 pub(crate) trait Imports {
     async fn fetch(&self, request: Request) -> Result<Response, HttpError>;
+    async fn send(&self, tasks: &Tasks, request: Request, body: Body) -> Result<StreamingResponse, HttpError>;
+    /// The answer's headers, and what the peer sends.
+    async fn upgrade(
+        &self,
+        tasks: &Tasks,
+        request: Request,
+        protocol: &str,
+        output: Body,
+    ) -> Result<Handshake<(Headers, Body)>, HttpError>;
+    /// The protocol, and what the peer sends.
+    async fn websocket(
+        &self,
+        tasks: &Tasks,
+        request: Request,
+        protocols: Vec<String>,
+        outgoing: mpsc::Receiver<Message>,
+    ) -> Result<Handshake<(String, LocalBoxStream<'static, Message>)>, HttpError>;
     async fn kv_get(&self, key: &str) -> Result<Option<Vec<u8>>, KvError>;
     async fn kv_put(&self, key: &str, value: Vec<u8>) -> Result<(), KvError>;
     async fn kv_delete(&self, key: &str) -> Result<(), KvError>;
     async fn kv_entries(&self, prefix: &str) -> Result<BTreeMap<String, Vec<u8>>, KvError>;
     fn log(&self, level: Level, message: &str, fields: &[(&str, &str)]);
+    fn counter_add(&self, name: &str, value: u64);
+    fn gauge_set(&self, name: &str, value: f64);
+    fn remaining_ms(&self) -> Option<u64>;
+    fn is_cancelled(&self) -> bool;
     fn now_unix_ns(&self) -> u64;
     async fn sleep_ms(&self, ms: u64);
     fn random_bytes(&self, length: u32) -> Vec<u8>;

@@ -3,13 +3,22 @@
 //! In: the provider's imports and the test's script. Out: scripted answers, and a record of what was asked. Invariant: the memory's
 //! limits are those of the real host.
 
+mod metrics;
+mod peers;
+
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::time::Duration;
 
+use futures::channel::mpsc;
+use futures::stream::LocalBoxStream;
+
+pub use self::peers::{Peer, Responder};
 use super::clock::Clock;
-use crate::host::Imports;
-use crate::{HttpError, KvError, Level, Request, Response};
+use crate::host::{Handshake, Headers, Imports};
+use crate::tasks::Tasks;
+use crate::{Body, HttpError, KvError, Level, Message, Request, Response, StreamingResponse};
 
 const LONGEST_KEY: usize = 512;
 const LARGEST_VALUE: usize = 256 << 10;
@@ -24,9 +33,13 @@ struct Shared {
     kv_writes: Cell<usize>,
     kv_broken: Cell<bool>,
     endpoints: RefCell<BTreeMap<String, Handler>>,
+    peers: peers::Peers,
     requests: RefCell<Vec<Request>>,
     log: RefCell<Vec<(Level, String)>>,
     random: Cell<u64>,
+    metrics: metrics::Metrics,
+    /// When the host gives up the calls that are under way; nanoseconds since 1970.
+    deadline_ns: Cell<Option<u64>>,
 }
 
 /// Clock, memory, endpoints and log of a provider under test. A clone is the same world.
@@ -90,8 +103,34 @@ impl World {
         self.shared.log.borrow().clone()
     }
 
+    /// Give all calls a deadline, so long from now, or none. When it has passed they are cancelled.
+    pub fn set_deadline(&self, after: Option<Duration>) {
+        let after = after.map(|after| u64::try_from(after.as_nanos()).unwrap_or(u64::MAX));
+        self.shared.deadline_ns.set(after.map(|after| self.clock().now_ns().saturating_add(after)));
+    }
+
+    /// The provider's counters.
+    #[must_use]
+    pub fn counters(&self) -> BTreeMap<String, u64> {
+        self.shared.metrics.counters()
+    }
+
+    /// The provider's gauges.
+    #[must_use]
+    pub fn gauges(&self) -> BTreeMap<String, f64> {
+        self.shared.metrics.gauges()
+    }
+
     pub(super) fn clock(&self) -> &Clock {
         &self.shared.clock
+    }
+
+    fn record(&self, request: &Request) {
+        self.shared.requests.borrow_mut().push(request.clone());
+    }
+
+    fn handler(&self, endpoint: &str) -> Option<Handler> {
+        self.shared.endpoints.borrow().get(endpoint).cloned()
     }
 
     fn kv_works(&self) -> Result<(), KvError> {
@@ -106,18 +145,43 @@ impl World {
     }
 }
 
+fn not_granted(endpoint: &str) -> HttpError {
+    HttpError::Denied(format!("endpoint {endpoint:?} is not granted"))
+}
+
 impl Imports for World {
     async fn fetch(&self, request: Request) -> Result<Response, HttpError> {
-        let handler = self.shared.endpoints.borrow().get(&request.endpoint).cloned();
-        self.shared.requests.borrow_mut().push(request.clone());
-        let Some(handler) = handler else {
-            return Err(HttpError::Denied(format!("endpoint {:?} is not granted", request.endpoint)));
-        };
+        self.record(&request);
+        let handler = self.handler(&request.endpoint).ok_or_else(|| not_granted(&request.endpoint))?;
         let response = handler(&request)?;
         if response.body.len() > usize::try_from(request.max_bytes).unwrap_or(usize::MAX) {
             return Err(HttpError::TooLarge);
         }
         Ok(response)
+    }
+
+    async fn send(&self, tasks: &Tasks, request: Request, body: Body) -> Result<StreamingResponse, HttpError> {
+        self.stream(tasks, request, body).await
+    }
+
+    async fn upgrade(
+        &self,
+        tasks: &Tasks,
+        request: Request,
+        protocol: &str,
+        output: Body,
+    ) -> Result<Handshake<(Headers, Body)>, HttpError> {
+        self.switch(tasks, request, protocol, output).await
+    }
+
+    async fn websocket(
+        &self,
+        tasks: &Tasks,
+        request: Request,
+        protocols: Vec<String>,
+        outgoing: mpsc::Receiver<Message>,
+    ) -> Result<Handshake<(String, LocalBoxStream<'static, Message>)>, HttpError> {
+        self.connect(tasks, request, &protocols, outgoing).await
     }
 
     async fn kv_get(&self, key: &str) -> Result<Option<Vec<u8>>, KvError> {
@@ -152,6 +216,27 @@ impl Imports for World {
     fn log(&self, level: Level, message: &str, fields: &[(&str, &str)]) {
         let fields: String = fields.iter().map(|(key, value)| format!(" {key}={value}")).collect();
         self.shared.log.borrow_mut().push((level, format!("{message}{fields}")));
+    }
+
+    fn counter_add(&self, name: &str, value: u64) {
+        if !self.shared.metrics.add(name, value) {
+            self.log(Level::Warn, &format!("the metric {name:?} is dropped"), &[]);
+        }
+    }
+
+    fn gauge_set(&self, name: &str, value: f64) {
+        if !self.shared.metrics.set(name, value) {
+            self.log(Level::Warn, &format!("the metric {name:?} is dropped"), &[]);
+        }
+    }
+
+    fn remaining_ms(&self) -> Option<u64> {
+        let deadline = self.shared.deadline_ns.get()?;
+        Some(deadline.saturating_sub(self.clock().now_ns()) / 1_000_000)
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.remaining_ms() == Some(0)
     }
 
     fn now_unix_ns(&self) -> u64 {

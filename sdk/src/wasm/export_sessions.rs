@@ -3,45 +3,40 @@
 //! In: calls and streams of the host. Out: calls of the author's provider, whose streams are pumped into the host's. Invariant: the
 //! outcome is told after the last byte; when the user leaves, the provider's stream is dropped.
 
-use futures::future::join;
-use futures::stream::{self, Stream, StreamExt};
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::{Either, join, pending, select};
+use futures::stream::StreamExt;
 use wit_bindgen::{FutureReader, FutureWriter, StreamReader, StreamResult, StreamWriter};
 
 use super::bindings::exports::pluglet::provider::sessions::{self as wit, LogItem, LogSource, TerminalSize};
 use super::bindings::pluglet::provider::types::{Error, PodRef};
 use super::bindings::{wit_future, wit_stream};
 use super::exports::Exported;
-use crate::sessions::{self, ByteStream, Session, SessionInput};
+use super::streams::{byte_stream, items};
+use crate::sessions::{self, ByteStream, LogStream, Session, SessionInput};
 use crate::{Host, Provider};
 
+/// How long a followed log may say nothing before the host is asked whether anybody still reads it. The host hears of a user who has left only
+/// when something is written, and until then the log keeps one of the places for sessions.
+const IDLE_CHECK: Duration = Duration::from_secs(15);
 /// How many log items go into one write of the stream, if there are as many.
 const ITEMS_AT_ONCE: usize = 128;
-/// How many bytes are read at once.
-const CHUNK: usize = 32 << 10;
 
 type Outcome<T> = FutureReader<Result<T, Error>>;
 
 impl<P: Provider> wit::Guest for Exported<P> {
     async fn logs(pod: PodRef, options: wit::LogOptions) -> Result<(StreamReader<LogItem>, Outcome<()>), Error> {
         let (provider, host) = Self::current()?;
+        let follow = options.follow;
         let log = provider.logs(pod.into(), options.into()).await?;
         let (mut writer, reader) = wit_stream::new::<LogItem>();
         let (outcome, ended) = wit_future::new::<Result<(), Error>>(lost);
+        let ticking = host.clone();
         host.spawn(async move {
-            let mut chunks = log.into_inner().ready_chunks(ITEMS_AT_ONCE);
-            let mut result = Ok(());
-            while let Some(chunk) = chunks.next().await {
-                let (items, failure) = split_at_error(chunk);
-                let items = items.into_iter().map(LogItem::from).collect();
-                let user_left = !writer.write_all(items).await.is_empty();
-                if let Some(error) = failure {
-                    result = Err(error);
-                }
-                if user_left || result.is_err() {
-                    break;
-                }
-            }
-            drop((chunks, writer));
+            let result = pump_log(&ticking, log, follow, &mut writer).await;
+            drop(writer);
             tell(outcome, result).await;
         });
         Ok((reader, ended))
@@ -121,6 +116,35 @@ fn split_at_error<T>(chunk: Vec<crate::Result<T>>) -> (Vec<T>, Option<crate::Err
     (items, None)
 }
 
+/// Move a log to its end, or until the user has left.
+async fn pump_log(host: &Host, log: LogStream, follow: bool, to: &mut StreamWriter<LogItem>) -> crate::Result<()> {
+    let tick = || if follow { host.sleep(IDLE_CHECK).left_future() } else { pending().right_future() };
+    let mut chunks = log.into_inner().ready_chunks(ITEMS_AT_ONCE);
+    let mut idle = Box::pin(tick());
+    loop {
+        let chunk = match select(chunks.next(), &mut idle).await {
+            Either::Left((Some(chunk), _)) => chunk,
+            Either::Left((None, _)) => return Ok(()),
+            Either::Right(_) => {
+                // A write of nothing completes when the host would take more, or tells that nobody reads.
+                if matches!(to.write(Vec::new()).await, (StreamResult::Dropped, _)) {
+                    return Ok(());
+                }
+                idle.set(tick());
+                continue;
+            }
+        };
+        let (items, failure) = split_at_error(chunk);
+        let items = items.into_iter().map(LogItem::from).collect();
+        let user_left = !to.write_all(items).await.is_empty();
+        match failure {
+            Some(error) => return Err(error),
+            None if user_left => return Ok(()),
+            None => {}
+        }
+    }
+}
+
 fn pump_session(host: &Host, session: Session) -> wit::Session {
     let (stdout, stdout_reader) = wit_stream::new::<u8>();
     let (stderr, stderr_reader) = wit_stream::new::<u8>();
@@ -144,24 +168,6 @@ async fn pump(mut from: ByteStream, mut to: StreamWriter<u8>) {
 fn input(stdin: StreamReader<u8>, resize: StreamReader<TerminalSize>) -> SessionInput {
     let resize = items(resize, 1).map(|size| sessions::TerminalSize { width: size.width, height: size.height });
     SessionInput { stdin: byte_stream(stdin), resize: resize.boxed_local() }
-}
-
-fn byte_stream(reader: StreamReader<u8>) -> ByteStream {
-    chunks(reader, CHUNK).boxed_local()
-}
-
-fn items<T: 'static>(reader: StreamReader<T>, most: usize) -> impl Stream<Item = T> {
-    chunks(reader, most).flat_map(stream::iter)
-}
-
-/// What the host writes, in pieces of at most `most` items.
-fn chunks<T: 'static>(reader: StreamReader<T>, most: usize) -> impl Stream<Item = Vec<T>> {
-    stream::unfold(Some(reader), move |reader| async move {
-        let mut reader = reader?;
-        let (result, chunk) = reader.read(Vec::with_capacity(most)).await;
-        let open = matches!(result, StreamResult::Complete(_));
-        (open || !chunk.is_empty()).then_some((chunk, open.then_some(reader)))
-    })
 }
 
 impl From<wit::LogOptions> for sessions::LogOptions {

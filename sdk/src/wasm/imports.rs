@@ -4,26 +4,46 @@
 
 use std::collections::BTreeMap;
 
-use super::bindings::pluglet::provider::{host, http, kv};
-use crate::host::{HttpError, Imports, KvError, Level, Request, Response};
+use futures::channel::mpsc;
+use futures::stream::LocalBoxStream;
+
+use super::bindings::pluglet::provider::{host, kv};
+use super::imports_http as exchange;
+use crate::host::{
+    Body, Handshake, Headers, HttpError, Imports, KvError, Level, Message, Request, Response, StreamingResponse,
+};
+use crate::tasks::Tasks;
 
 /// The real host.
 pub(crate) struct Backend;
 
 impl Imports for Backend {
     async fn fetch(&self, request: Request) -> Result<Response, HttpError> {
-        let timeout_ms = request.timeout.map(|timeout| u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX));
-        let head = http::Request {
-            endpoint: request.endpoint,
-            method: request.method,
-            path_and_query: request.path_and_query,
-            headers: request.headers,
-            timeout_ms,
-        };
-        match http::fetch(head, request.body, request.max_bytes).await {
-            Ok(answer) => Ok(Response { status: answer.status, headers: answer.headers, body: answer.body }),
-            Err(error) => Err(error.into()),
-        }
+        exchange::fetch(request).await
+    }
+
+    async fn send(&self, tasks: &Tasks, request: Request, body: Body) -> Result<StreamingResponse, HttpError> {
+        exchange::send(tasks, request, body).await
+    }
+
+    async fn upgrade(
+        &self,
+        tasks: &Tasks,
+        request: Request,
+        protocol: &str,
+        output: Body,
+    ) -> Result<Handshake<(Headers, Body)>, HttpError> {
+        exchange::upgrade(tasks, request, protocol, output).await
+    }
+
+    async fn websocket(
+        &self,
+        tasks: &Tasks,
+        request: Request,
+        protocols: Vec<String>,
+        outgoing: mpsc::Receiver<Message>,
+    ) -> Result<Handshake<(String, LocalBoxStream<'static, Message>)>, HttpError> {
+        exchange::websocket(tasks, request, protocols, outgoing).await
     }
 
     async fn kv_get(&self, key: &str) -> Result<Option<Vec<u8>>, KvError> {
@@ -47,6 +67,22 @@ impl Imports for Backend {
         host::log(level.into(), message, &fields);
     }
 
+    fn counter_add(&self, name: &str, value: u64) {
+        host::counter_add(name, value);
+    }
+
+    fn gauge_set(&self, name: &str, value: f64) {
+        host::gauge_set(name, value);
+    }
+
+    fn remaining_ms(&self) -> Option<u64> {
+        host::remaining_ms()
+    }
+
+    fn is_cancelled(&self) -> bool {
+        host::is_cancelled()
+    }
+
     fn now_unix_ns(&self) -> u64 {
         host::now_unix_ns()
     }
@@ -68,20 +104,6 @@ impl From<Level> for host::Level {
             Level::Info => Self::Info,
             Level::Warn => Self::Warn,
             Level::Error => Self::Error,
-        }
-    }
-}
-
-impl From<http::HttpError> for HttpError {
-    fn from(error: http::HttpError) -> Self {
-        match error {
-            http::HttpError::Denied(text) => Self::Denied(text),
-            http::HttpError::Unsupported(text) => Self::Unsupported(text),
-            http::HttpError::Timeout => Self::Timeout,
-            http::HttpError::Connect(text) => Self::Connect(text),
-            http::HttpError::TooLarge => Self::TooLarge,
-            http::HttpError::Protocol(text) => Self::Protocol(text),
-            http::HttpError::Other(text) => Self::Other(text),
         }
     }
 }

@@ -57,7 +57,7 @@ fn a_request_says_what_was_built() {
     let expected = Request {
         endpoint: "api".to_owned(),
         method: "POST".to_owned(),
-        path_and_query: "/v1/things?x=1".to_owned(),
+        target: "/v1/things?x=1".to_owned(),
         headers: vec![header("x-a", "b"), header("content-type", "application/json")],
         body: b"[\"body\"]".to_vec(),
         timeout: Some(Duration::from_secs(3)),

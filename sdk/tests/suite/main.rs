@@ -6,8 +6,11 @@
 
 mod calls;
 mod events;
+mod exchange;
 mod http;
 mod kubernetes;
 mod manifest;
+mod measures;
 mod sessions;
+mod switch;
 mod time;

@@ -60,6 +60,9 @@ pub(crate) struct Arguments {
     /// Only this subject; may be given several times
     #[arg(long, value_name = "SUBJECT")]
     only: Vec<Subject>,
+    /// Not pods, but the sandbox alone, without a control plane
+    #[arg(long, conflicts_with_all = ["peer", "only", "json"])]
+    sandbox: Option<Sandbox>,
     /// Where everything measured goes; by default bench.json in cargo's target directory
     #[arg(long)]
     json: Option<PathBuf>,
@@ -70,6 +73,17 @@ pub(crate) struct Arguments {
 enum Peer {
     /// Kubernetes WithOut Kubelet, built from its Go module
     Kwok,
+}
+
+/// What is measured of the sandbox. Each is an example of pluglet-wasm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Sandbox {
+    /// What warm calls of a provider take
+    Calls,
+    /// What a provider's HTTP costs beside a native client
+    Http,
+    /// What a well-behaved provider feels while another one attacks
+    Attacks,
 }
 
 /// Tells the optimised build of this program that everything was just built, itself included.
@@ -91,6 +105,9 @@ struct Bench<'a> {
 /// The command.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let workspace = Workspace::load()?;
+    if let Some(sandbox) = arguments.sandbox {
+        return measure(&workspace, sandbox);
+    }
     let subjects = subjects(arguments);
     if std::env::var_os(BUILT).is_none() {
         build(&workspace, subjects.contains(&Subject::Pluglet))?;
@@ -179,4 +196,17 @@ impl Bench<'_> {
         let logs = entries.flatten().map(|entry| entry.path());
         logs.filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("bench-"))).collect()
     }
+}
+
+/// Builds and runs one of the examples of pluglet-wasm.
+fn measure(workspace: &Workspace, sandbox: Sandbox) -> Result<()> {
+    let components = plugins::build(workspace, "component")?;
+    let name = match sandbox {
+        Sandbox::Calls => "calls",
+        Sandbox::Http => "http",
+        Sandbox::Attacks => "attacks",
+    };
+    let mut command = cargo::cargo();
+    command.args(["run", "--release", "-p", "pluglet-wasm", "--example", name]).env("PLUGLET_COMPONENTS", components);
+    cargo::run(&mut command)
 }

@@ -50,13 +50,13 @@ impl Workspace {
         serde_json::from_slice(&output.stdout).context("cargo metadata printed something unexpected")
     }
 
-    /// The packages in `plugins/` that build a component.
+    /// The packages in `plugins/` and `tests/hostile` that build a component.
     pub(crate) fn plugins(&self) -> Vec<&Package> {
-        let folder = self.root.join("plugins");
-        self.packages
-            .iter()
-            .filter(|package| package.manifest_path.starts_with(&folder) && package.component().is_some())
-            .collect()
+        let folders = [self.root.join("plugins"), self.root.join("tests/hostile")];
+        let is_one = |package: &&Package| {
+            folders.iter().any(|folder| package.manifest_path.starts_with(folder)) && package.component().is_some()
+        };
+        self.packages.iter().filter(is_one).collect()
     }
 
     /// The package with cargo's id `id`.

@@ -34,7 +34,7 @@ enum Command {
     Test(test::Arguments),
     /// Measures a burst of pods against a bare API client
     Bench(bench::Arguments),
-    /// Builds the components in plugins/
+    /// Builds the components in plugins/ and tests/hostile
     BuildPlugins(plugins::Arguments),
     /// Runs clippy over everything, and over the plugins on their own target
     Lint,

@@ -1,6 +1,6 @@
-//! Builds the components in `plugins/`.
+//! Builds the components in `plugins/`, and the hostile ones of the security tests.
 //!
-//! In: a cargo profile. Out: a directory with one `.wasm` for each package in `plugins/` that builds a `cdylib`.
+//! In: a cargo profile. Out: a directory with one `.wasm` for each package in `plugins/` and `tests/hostile` that builds a `cdylib`.
 //! Makes sure that the toolchain knows the target first: machines with `RUSTUP_AUTO_INSTALL=0` do not fetch it by
 //! themselves.
 

@@ -54,7 +54,7 @@ impl Authorizer for Reviews {
 }
 
 async fn answer(user: Option<&str>, path: &str) -> (u16, String) {
-    let rooms = Rooms { provider: Arc::new(Nobody), pods: Arc::default() };
+    let rooms = Rooms { provider: Arc::new(Nobody), pods: Arc::default(), metrics: Arc::default() };
     let mut request = Request::get(path).body(Body::empty()).unwrap();
     if let Some(user) = user {
         request.extensions_mut().insert(Caller { user: user.to_owned(), groups: vec![] });
@@ -100,4 +100,11 @@ async fn what_a_kubelet_has_and_pluglet_does_not_is_501_with_the_reason() {
 #[tokio::test]
 async fn the_log_of_an_unknown_pod_is_not_found() {
     assert_eq!(answer(Some("good"), "/containerLogs/n/p/c").await, (404, "pod \"p\" does not exist\n".to_owned()));
+}
+
+#[tokio::test]
+async fn metrics_are_open_metrics_text() {
+    let (status, text) = answer(Some("good"), "/metrics").await;
+    assert_eq!((status, text.as_str()), (200, "# EOF\n"));
+    assert_eq!(answer(Some("bad"), "/metrics").await.0, 403);
 }

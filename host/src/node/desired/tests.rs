@@ -14,6 +14,7 @@ fn settings() -> Settings {
         kubelet_version: kubelet_version(None),
         labels: BTreeMap::from([("zone".to_owned(), "a".to_owned())]),
         taints: None,
+        provider_tolerance: Duration::from_secs(300),
     }
 }
 
@@ -132,4 +133,21 @@ fn quantities_that_the_api_server_spells_differently_are_sent_once() {
     };
     assert!(patch(false).is_some());
     assert_eq!(patch(true), None);
+}
+
+#[test]
+fn a_provider_that_stays_away_for_too_long_makes_the_node_unready_with_the_reason() {
+    let away = Health { failure: Some("wasm trap".to_owned()), ..health() };
+    let ready = |provider_lost| {
+        let due = Due { provider_lost, ..Due::default() };
+        let patch = status_patch(&settings(), &away, &registered(), &time(200), due).unwrap();
+        let conditions = patch["status"]["conditions"].as_array().unwrap().clone();
+        let of = |kind: &str| conditions.iter().find(|condition| condition["type"] == kind).unwrap().clone();
+        (of("Ready")["status"].clone(), of("Ready")["message"].clone(), of("ProviderReady")["status"].clone())
+    };
+    assert_eq!(ready(false), (json!("True"), json!("pluglet is posting ready status"), json!("False")));
+    assert_eq!(
+        ready(true),
+        (json!("False"), json!("the provider has been away for too long: wasm trap"), json!("False"))
+    );
 }

@@ -38,8 +38,6 @@ pub(super) enum CacheError {
     Checksum,
     #[error("wasmtime refuses the entry")]
     Deserialize(#[source] Box<dyn std::error::Error + Send + Sync>),
-    #[error("cannot serialise the component")]
-    Serialize(#[source] Box<dyn std::error::Error + Send + Sync>),
     #[error("cannot write the entry")]
     Write(#[source] std::io::Error),
 }
@@ -90,13 +88,12 @@ impl Cache {
         deserialize(engine, code).map(Some)
     }
 
-    /// Keep the component under that name.
-    pub(super) fn store(&self, component: &Component, entry: &Path) -> Result<(), CacheError> {
-        let code = component.serialize().map_err(|error| CacheError::Serialize(error.into()))?;
+    /// Keep the code under that name.
+    pub(super) fn store(&self, code: &[u8], entry: &Path) -> Result<(), CacheError> {
         // A file of its own, then renamed: a reader sees the old entry or the new one, and a crash leaves neither half.
         let mut file = tempfile::NamedTempFile::new_in(&self.directory).map_err(CacheError::Write)?;
-        file.write_all(&code).map_err(CacheError::Write)?;
-        file.write_all(&Sha256::digest(&code)).map_err(CacheError::Write)?;
+        file.write_all(code).map_err(CacheError::Write)?;
+        file.write_all(&Sha256::digest(code)).map_err(CacheError::Write)?;
         file.persist(self.directory.join(entry)).map_err(|error| CacheError::Write(error.error))?;
         self.forget_oldest();
         Ok(())
@@ -118,13 +115,19 @@ impl Cache {
     }
 }
 
+/// The component whose code the compiler just gave.
+pub(super) fn compiled(engine: &Engine, code: &[u8]) -> Result<Component, CacheError> {
+    deserialize(engine, code)
+}
+
 #[expect(
     unsafe_code,
     reason = "wasmtime cannot know where native code comes from; this is the one place that vouches for it"
 )]
 fn deserialize(engine: &Engine, code: &[u8]) -> Result<Component, CacheError> {
-    // SAFETY: `code` must be what `Component::serialize` gave. It was read from a directory that only this user (or root) can enter
-    // or write, from a regular file of that user, and its checksum shows that it is complete and unchanged since `Cache::store`
-    // wrote it; entries are named by component and engine, and wasmtime checks version and configuration again.
+    // SAFETY: `code` must be what wasmtime's compiler gave. It comes from one of two places. From a directory that only this user (or
+    // root) can enter or write, from a regular file of that user, and its checksum shows that it is complete and unchanged since
+    // `Cache::store` wrote it. Or over a pipe from the process that `compile::compile` started, which is this program running that
+    // compiler and nothing else. Entries are named by component and engine, and wasmtime checks version and configuration again.
     unsafe { Component::deserialize(engine, code) }.map_err(|error| CacheError::Deserialize(error.into()))
 }

@@ -1,14 +1,15 @@
-//! `host`: log, clock, sleep, random bytes.
+//! `host`: log, metrics, deadline, clock, sleep, random bytes.
 //!
 //! In: calls of the guest. Out: answers at once; only `sleep-ms` waits, and it lets the store go. Invariant: none of these can fail,
 //! so none of them has an error.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use wasmtime::component::Accessor;
+use wasmtime::AsContextMut as _;
+use wasmtime::component::{Access, Accessor};
 
 use crate::bindings::pluglet::provider::host;
-use crate::capabilities::log::Level;
+use crate::capabilities::log::{Level, clean};
 use crate::state::State;
 
 /// Bytes of one `random-bytes` call. A guest that asks for 4 GiB would otherwise make the host allocate them.
@@ -26,6 +27,18 @@ impl host::Host for State {
         self.capabilities.logger.say(level, &message, &fields);
     }
 
+    fn counter_add(&mut self, name: String, value: u64) {
+        if !self.capabilities.metrics.add_own(&name, value) {
+            self.refuse_metric(&name);
+        }
+    }
+
+    fn gauge_set(&mut self, name: String, value: f64) {
+        if !self.capabilities.metrics.set_own(&name, value) {
+            self.refuse_metric(&name);
+        }
+    }
+
     fn now_unix_ns(&mut self) -> u64 {
         // Saturates in the year 2554, and at 0 for a clock before 1970.
         SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| u64::try_from(now.as_nanos()).unwrap_or(u64::MAX))
@@ -36,10 +49,32 @@ impl host::Host for State {
     }
 }
 
-impl<T: Send> host::HostWithStore<T> for State {
+impl<T: Send + 'static> host::HostWithStore<T> for State {
+    fn remaining_ms(mut access: Access<'_, T, Self>) -> Option<u64> {
+        // The youngest task of the host's own among those that led here; none in a background task.
+        let tasks: Vec<_> = access.as_context_mut().async_call_stack().ok()?.collect();
+        access.get().calls.remaining_ms(tasks.into_iter())
+    }
+
+    fn is_cancelled(access: Access<'_, T, Self>) -> bool {
+        Self::remaining_ms(access) == Some(0)
+    }
+
     async fn sleep_ms(_: &Accessor<T, Self>, ms: u64) {
         // A guest that cancels the call drops this future; a timer leaves nothing behind.
         tokio::time::sleep(Duration::from_millis(ms)).await;
+    }
+}
+
+impl State {
+    /// Once for an incarnation: a guest that asks again and again should not fill the log with it.
+    fn refuse_metric(&mut self, name: &str) {
+        if !std::mem::replace(&mut self.metric_refused, true) {
+            let name = clean(name, 64);
+            let text =
+                format!("the metric \"{name}\" is dropped: names are 1 to 64 of a-z, 0-9 and _, at most 64 of them");
+            self.capabilities.logger.say(Level::Warn, &text, &[]);
+        }
     }
 }
 

@@ -8,14 +8,10 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use prometheus_client::metrics::counter::Counter;
 use tracing::{debug, error, info, trace, warn};
 
-/// Longest message, in bytes; the fields of a line have the same room together. A guest could otherwise write gigabytes a second
-/// into whatever stores the host's log.
-pub(crate) const MAX_LINE_BYTES: usize = 8 << 10;
-
-/// Lines of one provider in a second. The same attack with short lines.
-const LINES_PER_SECOND: u32 = 200;
+use crate::limits::Limits;
 
 /// Lines of stderr that are kept to explain a crash. A panic takes two or three.
 const KEPT_LINES: usize = 16;
@@ -36,16 +32,21 @@ pub(crate) struct Logger(Arc<Inner>);
 
 struct Inner {
     provider: String,
+    /// Longest message in bytes; the fields of a line have the same room together.
+    line_bytes: usize,
+    dropped: Counter,
     rate: Mutex<Rate>,
     tail: Mutex<VecDeque<String>>,
 }
 
 impl Logger {
     /// The log of the provider with that name.
-    pub(crate) fn new(provider: &str) -> Self {
+    pub(crate) fn new(provider: &str, limits: &Limits, dropped: Counter) -> Self {
         Self(Arc::new(Inner {
             provider: provider.to_owned(),
-            rate: Mutex::new(Rate::new(Instant::now())),
+            line_bytes: limits.log_line_bytes,
+            dropped,
+            rate: Mutex::new(Rate::new(limits.log_lines_per_second, Instant::now())),
             tail: Mutex::default(),
         }))
     }
@@ -55,9 +56,14 @@ impl Logger {
         &self.0.provider
     }
 
+    /// Longest line in bytes.
+    pub(crate) fn line_bytes(&self) -> usize {
+        self.0.line_bytes
+    }
+
     /// A line on stdout or stderr.
     pub(crate) fn printed(&self, stderr: bool, text: &str) {
-        let text = clean(text, MAX_LINE_BYTES);
+        let text = clean(text, self.0.line_bytes);
         if stderr {
             let mut tail = self.0.tail.lock().unwrap_or_else(PoisonError::into_inner);
             if tail.len() >= KEPT_LINES {
@@ -72,7 +78,7 @@ impl Logger {
     pub(crate) fn say(&self, level: Level, message: &str, fields: &[(String, String)]) {
         let mut joined = String::new();
         for (name, value) in fields {
-            if joined.len() >= MAX_LINE_BYTES {
+            if joined.len() >= self.0.line_bytes {
                 break;
             }
             if !joined.is_empty() {
@@ -80,9 +86,9 @@ impl Logger {
             }
             joined.push_str(&clean(name, 128));
             joined.push('=');
-            joined.push_str(&clean(value, MAX_LINE_BYTES.saturating_sub(joined.len())));
+            joined.push_str(&clean(value, self.0.line_bytes.saturating_sub(joined.len())));
         }
-        self.emit(level, &clean(message, MAX_LINE_BYTES), &joined);
+        self.emit(level, &clean(message, self.0.line_bytes), &joined);
     }
 
     /// `panicked at FILE:LINE: MESSAGE`, when the guest's last words were that.
@@ -108,6 +114,7 @@ impl Logger {
             warn!(target: "provider", provider, dropped = verdict.dropped_before, "lines of this provider were dropped");
         }
         if !verdict.admitted {
+            self.0.dropped.inc();
             return;
         }
         match level {
@@ -137,6 +144,7 @@ pub(crate) fn clean(text: &str, max: usize) -> String {
 
 /// Counts lines in windows of one second.
 struct Rate {
+    per_second: u32,
     window: Instant,
     lines: u32,
     dropped: u64,
@@ -148,8 +156,8 @@ struct Verdict {
 }
 
 impl Rate {
-    fn new(now: Instant) -> Self {
-        Self { window: now, lines: 0, dropped: 0 }
+    fn new(per_second: u32, now: Instant) -> Self {
+        Self { per_second, window: now, lines: 0, dropped: 0 }
     }
 
     fn admit(&mut self, now: Instant) -> Verdict {
@@ -159,7 +167,7 @@ impl Rate {
             self.window = now;
             self.lines = 0;
         }
-        let admitted = self.lines < LINES_PER_SECOND;
+        let admitted = self.lines < self.per_second;
         if admitted {
             self.lines += 1;
         } else {
@@ -187,7 +195,7 @@ mod tests {
     #[test]
     fn lines_beyond_the_rate_are_counted_and_told_in_the_next_second() {
         let start = Instant::now();
-        let mut rate = Rate::new(start);
+        let mut rate = Rate::new(200, start);
         let admitted = (0..500).filter(|_| rate.admit(start).admitted).count();
         assert_eq!(admitted, 200);
         let verdict = rate.admit(start + Duration::from_secs(1));
@@ -198,7 +206,7 @@ mod tests {
 
     #[test]
     fn words_after_a_panic_are_not_part_of_it() {
-        let logger = Logger::new("test");
+        let logger = Logger::new("test", &Limits::default(), Counter::default());
         assert_eq!(logger.last_panic(), None);
         for line in
             ["working", "thread 'main' panicked at a.rs:1:1:", "first", "second", "note: run with `RUST_BACKTRACE=1`"]

@@ -1,25 +1,118 @@
-//! `websocket`: not served in this version of the host.
+//! `websocket`: messages to and from granted endpoints.
 //!
-//! In: calls of the guest. Out: `unsupported`, as the contract says. Invariant: the guest's stream is closed, so that a writer sees it
-//! at once.
+//! In: a request, protocols, the guest's messages. Out: the server's messages. Invariant: as for `http`; one message is under way in each
+//! direction, so a side that does not read makes the other wait.
 
-use wasmtime::component::{Accessor, StreamReader};
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
+use futures::StreamExt as _;
+use futures::channel::mpsc;
+use pluglet_egress::{Incoming, Message, Outbound, WebSocketAnswer};
+use wasmtime::StoreContextMut;
+use wasmtime::component::{Accessor, Destination, StreamProducer, StreamReader, StreamResult};
+
+use super::http::{egress, error, no_handle, outgoing, whole};
 use crate::bindings::pluglet::provider::http::{HttpError, Request};
-use crate::bindings::pluglet::provider::websocket;
+use crate::bindings::pluglet::provider::websocket::{self, ConnectAnswer, Connection};
+use crate::pump::Pump;
 use crate::state::State;
+
+/// RFC 6455 section 7.4.1: the end was in order.
+const NORMAL: u16 = 1000;
 
 impl websocket::Host for State {}
 
 impl<T: Send> websocket::HostWithStore<T> for State {
     async fn connect(
         accessor: &Accessor<T, Self>,
-        _request: Request,
-        _protocols: Vec<String>,
-        mut outgoing: StreamReader<websocket::Message>,
-    ) -> Result<StreamReader<websocket::Message>, HttpError> {
-        // Closing fails only for a stream that is closed already.
-        let _ = outgoing.close_with(accessor);
-        Err(HttpError::Unsupported("websocket.connect is not served in this version of pluglet".to_owned()))
+        request: Request,
+        protocols: Vec<String>,
+        outgoing_messages: StreamReader<websocket::Message>,
+    ) -> Result<ConnectAnswer, HttpError> {
+        let egress = egress(accessor);
+        let name = request.endpoint.clone();
+        let guest = outgoing_messages.guard(accessor);
+        let answer = egress.websocket(outgoing(request), &protocols).await;
+        let socket = match answer.map_err(|failure| error(&name, failure))? {
+            WebSocketAnswer::Refused(answer) => return Ok(ConnectAnswer::Refused(whole(answer))),
+            WebSocketAnswer::Open(socket) => socket,
+        };
+        let guest = guest.into_stream();
+        let (sink, messages) = mpsc::channel(0);
+        let opened = accessor.with(|mut access| {
+            access.get().tasks.spawn(write_all(messages, socket.outgoing));
+            guest.pipe(&mut access, Pump::new(sink, to_peer, ()))?;
+            StreamReader::new(&mut access, FromPeer { incoming: socket.incoming })
+        });
+        let incoming = opened.map_err(|failure| no_handle(&failure))?;
+        Ok(ConnectAnswer::Open(Connection { protocol: socket.protocol, incoming }))
+    }
+}
+
+fn to_peer(message: websocket::Message) -> Message {
+    match message {
+        websocket::Message::Text(text) => Message::Text(text),
+        websocket::Message::Binary(bytes) => Message::Binary(bytes.into()),
+        websocket::Message::Close(code) => Message::Close(code),
+    }
+}
+
+fn to_guest(message: Message) -> websocket::Message {
+    match message {
+        Message::Text(text) => websocket::Message::Text(text),
+        Message::Binary(bytes) => websocket::Message::Binary(bytes.into()),
+        Message::Close(code) => websocket::Message::Close(code),
+    }
+}
+
+/// Send what the guest sends; its end is a close in order, if it did not send another.
+async fn write_all(mut messages: mpsc::Receiver<Vec<Message>>, mut outgoing: Outbound) {
+    let mut closed = false;
+    while let Some(batch) = messages.next().await {
+        for message in batch {
+            closed |= matches!(message, Message::Close(_));
+            if outgoing.send(message).await.is_err() {
+                // The connection is gone, or the message too large for it: either way it is over.
+                return;
+            }
+        }
+    }
+    if !closed {
+        // As above.
+        let _ = outgoing.send(Message::Close(NORMAL)).await;
+    }
+}
+
+/// Messages of the server, as a stream of the guest.
+struct FromPeer {
+    incoming: Incoming,
+}
+
+impl<D: 'static> StreamProducer<D> for FromPeer {
+    type Item = websocket::Message;
+    type Buffer = Option<websocket::Message>;
+
+    fn poll_produce<'a>(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        mut store: StoreContextMut<'a, D>,
+        mut destination: Destination<'a, websocket::Message, Self::Buffer>,
+        finish: bool,
+    ) -> Poll<wasmtime::Result<StreamResult>> {
+        if destination.remaining(&mut store) == Some(0) {
+            // The guest only asks whether something is there; it will see when it reads.
+            return Poll::Ready(Ok(StreamResult::Completed));
+        }
+        match self.get_mut().incoming.poll_next(cx) {
+            Poll::Ready(Some(Ok(message))) => {
+                destination.set_buffer(Some(to_guest(message)));
+                Poll::Ready(Ok(StreamResult::Completed))
+            }
+            // Without a close before it the end says that the connection broke.
+            Poll::Ready(Some(Err(_)) | None) => Poll::Ready(Ok(StreamResult::Dropped)),
+            Poll::Pending if finish => Poll::Ready(Ok(StreamResult::Cancelled)),
+            Poll::Pending => Poll::Pending,
+        }
     }
 }

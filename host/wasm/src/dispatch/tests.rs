@@ -13,7 +13,7 @@ use crate::gate::End;
 /// A dispatcher with its phase in the test's hand.
 fn dispatcher(concurrency: usize) -> (Arc<Dispatch>, watch::Sender<Phase>) {
     let (tell, phase) = watch::channel(Phase::Down { why: "not yet".to_owned(), next: Instant::now() });
-    (Arc::new(Dispatch::new(phase, concurrency)), tell)
+    (Arc::new(Dispatch::new(phase, concurrency, Gauge::default())), tell)
 }
 
 /// An incarnation: its queue and the way to end it.
@@ -66,7 +66,7 @@ async fn a_call_waits_for_a_provider_that_is_on_its_way() {
 async fn a_provider_that_is_away_for_long_fails_calls_at_once_and_says_for_how_long() {
     let (dispatch, tell) = dispatcher(4);
     tell.send_replace(Phase::Down { why: "wasm trap".to_owned(), next: Instant::now() + Duration::from_secs(30) });
-    let begun = tokio::time::Instant::now();
+    let begun = Instant::now();
     let Err(Error::Unavailable { message, retry_after }) = status(&dispatch, "a").await else {
         panic!("not unavailable")
     };
@@ -128,7 +128,7 @@ async fn suspects_go_in_one_at_a_time_and_others_pass_them() {
     let (dispatch, tell) = dispatcher(8);
     let mut played = incarnation();
     tell.send_replace(Phase::Up(played.gate.clone()));
-    dispatch.suspects().crashed(vec!["s1".into(), "s2".into()]);
+    dispatch.suspects().crashed(vec!["s1".into(), "s2".into()], "trap");
     let serve = async {
         let (first, reply, permit) = take(&mut played.queue).await;
         let (second, other, _other_permit) = take(&mut played.queue).await;

@@ -16,6 +16,10 @@ fn pod(uid: &str) -> PodRef {
     PodRef { uid: uid.to_owned(), namespace: "default".to_owned(), name: uid.to_owned(), generation: 1 }
 }
 
+fn notes() -> Notes {
+    Notes::new(60, prometheus_client::metrics::counter::Counter::default())
+}
+
 /// A door, and the other side of it.
 fn door() -> (Gate, mpsc::Receiver<Job>) {
     let (jobs, queue) = mpsc::channel(8);
@@ -41,12 +45,12 @@ async fn play(
     act: impl AsyncFnOnce(mpsc::Receiver<Job>, mpsc::Receiver<ProviderEvent>, &Publisher),
 ) {
     let (gate, queue) = door();
-    let (publisher, _seen) = Publisher::new();
+    let (publisher, _seen) = Publisher::new(crate::metrics::Metrics::default().of("test"));
     publisher.up(Info::default(), gate.clone());
     let (events, told) = mpsc::channel(16);
     tokio::select! {
         // Cancel-safe: the test is over.
-        () = forward(gate, features, events, &publisher) => panic!("forwarding ended"),
+        () = forward(gate, features, events, &publisher, notes()) => panic!("forwarding ended"),
         // As above.
         () = act(queue, told, &publisher) => {}
     }
@@ -72,7 +76,7 @@ async fn events_keep_their_order_and_what_is_no_status_is_dropped() {
 
 #[tokio::test(start_paused = true)]
 async fn node_facts_change_the_health_and_are_no_event() {
-    let (publisher, seen) = Publisher::new();
+    let (publisher, seen) = Publisher::new(crate::metrics::Metrics::default().of("test"));
     let (gate, mut queue) = door();
     publisher.up(Info::default(), gate.clone());
     let (events, _told) = mpsc::channel(16);
@@ -95,7 +99,7 @@ async fn node_facts_change_the_health_and_are_no_event() {
     };
     tokio::select! {
         // Cancel-safe: the test is over.
-        () = forward(gate, WATCHING, events, &publisher) => panic!("forwarding ended"),
+        () = forward(gate, WATCHING, events, &publisher, notes()) => panic!("forwarding ended"),
         // As above.
         () = act => {}
     }

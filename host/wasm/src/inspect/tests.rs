@@ -97,7 +97,7 @@ fn the_manifest_is_found_at_the_top_and_inside_a_module() {
     for place in [manifest(json), module] {
         let found = inspect_bytes(&component(&[place, export(LIFECYCLE)])).unwrap().manifest.unwrap();
         assert_eq!((found.name.as_str(), found.version.as_str()), ("mock", "1.2.3"));
-        assert_eq!(found.endpoints, [ManifestEndpoint { name: "api".to_owned(), why: "to call".to_owned() }]);
+        assert_eq!(found.endpoints, [Need { name: "api".to_owned(), why: "to call".to_owned(), ..Need::default() }]);
     }
 }
 
@@ -115,13 +115,13 @@ fn exports_of_a_component_inside_do_not_count() {
 
 #[test]
 fn a_missing_file_is_named() {
-    let text = inspect(Path::new("/nowhere/provider.wasm")).unwrap_err().to_string();
+    let text = inspect(Path::new("/nowhere/provider.wasm"), 1000).unwrap_err().to_string();
     assert_eq!(text, "cannot read the component /nowhere/provider.wasm");
 }
 
 #[test]
 fn a_file_over_the_cap_is_not_read() {
     let file = tempfile::NamedTempFile::new().unwrap();
-    file.as_file().set_len(MAX_COMPONENT_BYTES + 1).unwrap();
-    assert!(matches!(inspect(file.path()), Err(InspectError::TooLarge { size }) if size == MAX_COMPONENT_BYTES + 1));
+    file.as_file().set_len(1001).unwrap();
+    assert!(matches!(inspect(file.path(), 1000), Err(InspectError::TooLarge { size: 1001, limit: 1000 })));
 }

@@ -3,30 +3,34 @@
 //! In: the operator's limit. Out: wasmtime's answer to each growth. Invariant: the linear memories of one store together never
 //! exceed the limit; a refusal is remembered, so that the crash that follows can be explained.
 
+use prometheus_client::metrics::gauge::Gauge;
 use wasmtime::ResourceLimiter;
 
-/// Elements of one table. A table element costs the host 8 bytes that the memory limit does not see; a guest that grows tables
-/// instead of memory would otherwise take what it likes. A component of 700 KB has about 3000.
-const MAX_TABLE_ELEMENTS: usize = 100_000;
-
-/// Core instances, tables and memories of one component. rustc makes 3, 2 and 1; each costs the host bookkeeping and, for a
-/// memory, 4 GiB of address space.
-const MAX_INSTANCES: usize = 64;
-const MAX_TABLES: usize = 64;
-const MAX_MEMORIES: usize = 8;
+use crate::limits::Limits;
 
 /// The limiter of one store.
 #[derive(Debug)]
 pub(crate) struct Limiter {
     limit: usize,
+    table_elements: usize,
+    instances: usize,
     used: usize,
     refused: bool,
+    gauge: Gauge,
 }
 
 impl Limiter {
-    /// A limit in bytes over all linear memories.
-    pub(crate) fn new(limit: usize) -> Self {
-        Self { limit, used: 0, refused: false }
+    /// The operator's limits; `gauge` shows what is used.
+    pub(crate) fn new(limits: &Limits, gauge: Gauge) -> Self {
+        gauge.set(0);
+        Self {
+            limit: limits.memory_bytes,
+            table_elements: limits.table_elements,
+            instances: limits.instances,
+            used: 0,
+            refused: false,
+            gauge,
+        }
     }
 
     /// The limit in bytes, if a growth was refused because of it.
@@ -43,23 +47,25 @@ impl ResourceLimiter for Limiter {
             return Ok(false);
         }
         self.used = used;
+        self.gauge.set(i64::try_from(used).unwrap_or(i64::MAX));
         Ok(true)
     }
 
     fn table_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
-        Ok(desired <= MAX_TABLE_ELEMENTS)
+        Ok(desired <= self.table_elements)
     }
 
     fn instances(&self) -> usize {
-        MAX_INSTANCES
+        self.instances
     }
 
     fn tables(&self) -> usize {
-        MAX_TABLES
+        self.instances
     }
 
     fn memories(&self) -> usize {
-        MAX_MEMORIES
+        // Each takes 4 GiB of address space; a program has one.
+        (self.instances / 8).max(1)
     }
 }
 
@@ -69,9 +75,13 @@ mod tests {
 
     const PAGE: usize = 64 << 10;
 
+    fn limiter(memory_bytes: usize) -> Limiter {
+        Limiter::new(&Limits { memory_bytes, ..Limits::default() }, Gauge::default())
+    }
+
     #[test]
     fn memories_share_one_limit_and_the_refusal_is_remembered() {
-        let mut limiter = Limiter::new(4 * PAGE);
+        let mut limiter = limiter(4 * PAGE);
         assert!(limiter.memory_growing(0, 2 * PAGE, None).unwrap());
         assert!(limiter.memory_growing(0, PAGE, None).unwrap());
         assert_eq!(limiter.refused(), None);
@@ -82,7 +92,7 @@ mod tests {
 
     #[test]
     fn a_table_cannot_be_grown_instead() {
-        let mut limiter = Limiter::new(4 * PAGE);
+        let mut limiter = limiter(4 * PAGE);
         assert!(limiter.table_growing(0, 3000, None).unwrap());
         assert!(!limiter.table_growing(3000, 1 << 30, None).unwrap());
     }

@@ -13,7 +13,7 @@ use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
-use crate::capabilities::log::{Logger, MAX_LINE_BYTES};
+use crate::capabilities::log::Logger;
 
 /// How many bytes a guest may write at once. It is also how many zeroes WASI's `write-zeroes` makes the host allocate.
 const PERMIT_BYTES: usize = 64 << 10;
@@ -36,12 +36,13 @@ impl Lines {
     }
 
     fn push(&self, bytes: &[u8]) {
+        let longest = self.logger.line_bytes();
         let mut line = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
             // A guest that never ends its line would otherwise fill the host's memory: what is too long ends here.
-            let room = MAX_LINE_BYTES.saturating_sub(line.len());
+            let room = longest.saturating_sub(line.len());
             line.extend(piece.iter().take(room));
-            if piece.ends_with(b"\n") || line.len() >= MAX_LINE_BYTES {
+            if piece.ends_with(b"\n") || line.len() >= longest {
                 let text = String::from_utf8_lossy(&line);
                 let text = text.trim_end();
                 if !text.is_empty() {
@@ -106,11 +107,14 @@ impl AsyncWrite for Lines {
 
 #[cfg(test)]
 mod tests {
+    use prometheus_client::metrics::counter::Counter;
+
     use super::*;
+    use crate::limits::Limits;
 
     #[test]
     fn text_in_pieces_becomes_lines_and_the_last_ones_are_kept() {
-        let logger = Logger::new("test");
+        let logger = Logger::new("test", &Limits::default(), Counter::default());
         let stderr = Lines::stderr(logger.clone());
         stderr.push(b"\nthread '<unnamed>' panicked at ");
         stderr.push(b"src/lib.rs:1:2:\nno more");
@@ -120,9 +124,10 @@ mod tests {
 
     #[test]
     fn a_line_without_end_is_cut() {
-        let logger = Logger::new("test");
+        let logger = Logger::new("test", &Limits::default(), Counter::default());
+        let longest = logger.line_bytes();
         let stdout = Lines::stdout(logger);
-        stdout.push(&vec![b'x'; 3 * MAX_LINE_BYTES]);
-        assert!(stdout.shared.lock().unwrap().len() < MAX_LINE_BYTES);
+        stdout.push(&vec![b'x'; 3 * longest]);
+        assert!(stdout.shared.lock().unwrap().len() < longest);
     }
 }

@@ -28,6 +28,16 @@ pub(super) fn crash(crash: &Crash, panic: Option<String>) -> String {
     clean(&text, MAX_BYTES)
 }
 
+/// The same in a word for metrics.
+pub(super) fn cause(ended: &Result<(), Crash>) -> &'static str {
+    match ended {
+        Ok(()) => "closed",
+        Err(crash) if crash.memory_limit.is_some() => "memory",
+        Err(crash) if crash.error.downcast_ref::<I32Exit>().is_some() => "exit",
+        Err(_) => "trap",
+    }
+}
+
 /// What the engine calls it.
 fn trap(error: &wasmtime::Error) -> String {
     if let Some(exit) = error.downcast_ref::<I32Exit>() {

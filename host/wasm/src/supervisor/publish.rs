@@ -4,13 +4,15 @@
 //! change together; when the supervisor is gone, for whatever reason, both say so.
 
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use pluglet_model::provider::{Health, Info, NodeFacts};
 use tokio::sync::{oneshot, watch};
+use tokio::time::Instant;
 
 use crate::dispatch::Phase;
 use crate::gate::Gate;
+use crate::metrics::ProviderMetrics;
 
 /// How the first start went: well, or not but worth trying again (`Ok`); or refused, with the provider's message.
 pub(crate) type FirstStart = Result<(), String>;
@@ -20,6 +22,7 @@ pub(crate) struct Publisher {
     health: watch::Sender<Health>,
     phase: watch::Sender<Phase>,
     first: Mutex<Option<oneshot::Sender<FirstStart>>>,
+    metrics: ProviderMetrics,
 }
 
 /// The other ends.
@@ -31,21 +34,23 @@ pub(crate) struct Seen {
 
 impl Publisher {
     /// A publisher for a provider that is about to be started.
-    pub(crate) fn new() -> (Self, Seen) {
+    pub(crate) fn new(metrics: ProviderMetrics) -> (Self, Seen) {
         const WHY: &str = "it is being started";
         let (health, health_seen) = watch::channel(Health { failure: Some(WHY.to_owned()), ..Health::default() });
         let (phase, phase_seen) = watch::channel(Phase::Down { why: WHY.to_owned(), next: Instant::now() });
         let (first, first_seen) = oneshot::channel();
         let seen = Seen { health: health_seen, phase: phase_seen, first: first_seen };
-        (Self { health, phase, first: Mutex::new(Some(first)) }, seen)
+        (Self { health, phase, first: Mutex::new(Some(first)), metrics }, seen)
     }
 
     /// It runs. The first time is not a restart.
     pub(crate) fn up(&self, info: Info, gate: Gate) {
+        self.metrics.up.set(1);
         self.phase.send_replace(Phase::Up(gate));
         self.health.send_modify(|health| {
             if health.info.replace(info).is_some() {
                 health.restarts += 1;
+                self.metrics.restarts.inc();
             }
             health.failure = None;
         });
@@ -54,6 +59,7 @@ impl Publisher {
 
     /// It does not run and is tried again after `delay`.
     pub(crate) fn down(&self, why: &str, delay: Duration) {
+        self.metrics.up.set(0);
         self.phase.send_replace(Phase::Down { why: why.to_owned(), next: Instant::now() + delay });
         self.health.send_modify(|health| health.failure = Some(why.to_owned()));
         self.first_start(Ok(()));
@@ -70,6 +76,7 @@ impl Publisher {
 
     /// It was let go.
     pub(crate) fn stopped(&self, why: &str) {
+        self.metrics.up.set(0);
         self.phase.send_replace(Phase::Stopped);
         self.health.send_modify(|health| health.failure = Some(why.to_owned()));
     }

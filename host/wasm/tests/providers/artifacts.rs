@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use pluglet_wasm::{Endpoint, InspectError, StartError};
+use pluglet_egress::{Grant, Target};
+use pluglet_wasm::{InspectError, StartError};
 
 use crate::support::{chain, options, start, try_start};
 
@@ -70,10 +71,11 @@ async fn files_that_are_no_providers_are_told_apart() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_endpoint_that_cannot_be_used_is_a_start_error() {
-    let mut options = options("hello");
-    let mut endpoint = Endpoint::new("https://api.example.com").unwrap();
-    endpoint.ca_file = Some("/nowhere/ca.pem".into());
-    options.endpoints.insert("api".to_owned(), endpoint);
+    let mut options = options("webhook");
+    let mut grant = Grant::new(Target::base("https://api.example.com").unwrap());
+    grant.tls.ca_file = Some("/nowhere/ca.pem".into());
+    options.grants.insert("backend".to_owned(), grant);
     let error = try_start(options).await.err().unwrap();
-    assert!(chain(&error).starts_with("endpoint `api`: cannot read the CA file /nowhere/ca.pem"), "{}", chain(&error));
+    let text = chain(&error);
+    assert!(text.starts_with("endpoint `backend`: TLS cannot be set up") && text.contains("/nowhere/ca.pem"), "{text}");
 }

@@ -58,11 +58,13 @@ async fn a_provider_that_eats_memory_is_stopped_at_its_limit() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_convicted_pod_is_told_so_again_and_a_mended_one_is_free() {
+async fn a_convicted_pod_is_refused_without_asking_the_provider_and_a_mended_one_is_free() {
     let mock = start(options("mock")).await;
     convict(&mock, "trap").await;
-    let again = within("the next verdict", mock.create_patiently(&plan("culprit", &[("fault", "trap")]))).await;
-    assert!(matches!(again, Err(Error::Crashed { strikes: 4, .. })), "{again:?}");
+    let restarts = mock.provider.health().borrow().restarts;
+    let again = within("the verdict again", mock.create_patiently(&plan("culprit", &[("fault", "trap")]))).await;
+    assert!(matches!(again, Err(Error::Crashed { strikes: 3, .. })), "{again:?}");
+    assert_eq!(mock.provider.health().borrow().restarts, restarts, "the provider was asked again");
     let mended = within("the mended pod", mock.create_patiently(&plan("culprit", &[]))).await;
     assert_eq!(phase(&mended.unwrap()), "Running");
     let relapsed = mock.provider.create(&plan("other", &[("fault", "trap")])).await;

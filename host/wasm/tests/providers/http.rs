@@ -8,11 +8,12 @@ use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, put};
+use pluglet_egress::{Grant, Target};
 use pluglet_model::provider::{Error, Provider};
-use pluglet_wasm::Endpoint;
+use pluglet_wasm::StartError;
 use tokio::task::JoinSet;
 
-use crate::support::{Running, key, listed, options, phase, plan, start};
+use crate::support::{Running, key, listed, options, phase, plan, start, try_start};
 
 const RUNNING: &str = r#"{"phase":"Running"}"#;
 
@@ -40,28 +41,30 @@ async fn pod(State(asked): State<Asked>, Path(uid): Path<String>, request: Reque
     }
 }
 
-async fn webhook(endpoint: Option<Endpoint>) -> Running {
+fn grant(url: &str) -> Grant {
+    Grant::new(Target::base(url).unwrap())
+}
+
+async fn webhook(grant: Grant) -> Running {
     let mut options = options("webhook");
-    if let Some(endpoint) = endpoint {
-        options.endpoints.insert("backend".to_owned(), endpoint);
-    }
+    options.grants.insert("backend".to_owned(), grant);
     start(options).await
 }
 
-async fn over_tcp(tasks: &mut JoinSet<()>) -> (Endpoint, Asked) {
+async fn over_tcp(tasks: &mut JoinSet<()>) -> (Grant, Asked) {
     let (router, asked) = service();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/base", listener.local_addr().unwrap());
     let router = Router::new().nest("/base", router);
     tasks.spawn(async move { axum::serve(listener, router).await.unwrap() });
-    (Endpoint::new(url).unwrap(), asked)
+    (grant(&url), asked)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_granted_endpoint_is_reached_over_http() {
     let mut tasks = JoinSet::new();
     let (endpoint, asked) = over_tcp(&mut tasks).await;
-    let webhook = webhook(Some(endpoint)).await;
+    let webhook = webhook(endpoint).await;
     assert_eq!(phase(&webhook.provider.create(&plan("a", &[])).await.unwrap()), "Running");
     assert_eq!(phase(&webhook.provider.status(&key("a")).await.unwrap()), "Running");
     assert_eq!(listed(&webhook.provider).await, ["a"]);
@@ -80,31 +83,34 @@ async fn a_granted_endpoint_is_reached_over_a_unix_socket() {
     let (router, asked) = service();
     let mut tasks = JoinSet::new();
     tasks.spawn(async move { axum::serve(listener, router).await.unwrap() });
-    let webhook = webhook(Some(Endpoint::new(format!("unix://{}", path.display())).unwrap())).await;
+    let webhook = webhook(grant(&format!("unix://{}", path.display()))).await;
     assert_eq!(phase(&webhook.provider.create(&plan("a", &[])).await.unwrap()), "Running");
     assert_eq!(asked.lock().unwrap().len(), 1);
     webhook.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_endpoint_that_is_not_granted_is_denied_with_the_way_to_grant_it() {
-    let webhook = webhook(None).await;
-    let Err(Error::Denied(message)) = webhook.provider.create(&plan("a", &[])).await else { panic!("not denied") };
-    assert!(
-        message.contains(r#"the endpoint "backend" is not granted"#)
-            && message.contains("endpoints: { backend: { url:"),
-        "{message}"
+async fn a_provider_that_needs_what_is_not_granted_does_not_start_and_says_what_to_write() {
+    let Err(StartError::Missing(missing)) = try_start(options("webhook")).await else { panic!("it started") };
+    let text = missing.first().unwrap().to_string();
+    assert!(text.contains("endpoints:\n  backend:\n    url: https://…"), "{text}");
+
+    let mut narrow = options("webhook");
+    narrow.grants.insert(
+        "backend".to_owned(),
+        Grant { methods: Some(vec![axum::http::Method::GET]), ..grant("http://127.0.0.1:1") },
     );
-    webhook.stop().await;
+    let Err(StartError::Missing(missing)) = try_start(narrow).await else { panic!("it started") };
+    assert_eq!(missing.first().unwrap().lacking, ["the methods PUT, DELETE"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_are_bounded_in_size_and_time_and_redirects_are_not_followed() {
     let mut tasks = JoinSet::new();
     let (mut endpoint, asked) = over_tcp(&mut tasks).await;
-    endpoint.max_response_bytes = 64 << 10;
-    endpoint.timeout = Duration::from_millis(500);
-    let webhook = webhook(Some(endpoint)).await;
+    endpoint.limits.max_response_bytes = 64 << 10;
+    endpoint.limits.timeout = Duration::from_millis(500);
+    let webhook = webhook(endpoint).await;
     let large = webhook.provider.status(&key("large")).await.unwrap_err();
     assert!(large.to_string().contains("large"), "{large}");
     assert!(webhook.provider.status(&key("hang")).await.is_err());
@@ -122,7 +128,7 @@ async fn a_backend_that_is_away_is_unavailable() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
-    let webhook = webhook(Some(Endpoint::new(url).unwrap())).await;
+    let webhook = webhook(grant(&url)).await;
     let away = webhook.provider.create(&plan("a", &[])).await;
     assert!(matches!(away, Err(Error::Unavailable { .. })), "{away:?}");
     webhook.stop().await;

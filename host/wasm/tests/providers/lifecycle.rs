@@ -112,13 +112,13 @@ async fn a_feature_that_is_not_offered_is_unsupported() {
 #[test]
 fn what_a_component_says_can_be_read_without_running_it() {
     for name in ["mock", "hello", "webhook"] {
-        let seen = inspect(&component(name)).unwrap();
+        let seen = inspect(&component(name), 64 << 20).unwrap();
         let manifest = seen.manifest.unwrap();
         assert_eq!(manifest.name, name);
         assert_eq!(seen.contract, "0.1.0");
         assert!(!manifest.description.is_empty() && !manifest.version.is_empty());
         assert!(seen.imports.iter().any(|import| import.starts_with("pluglet:provider/")), "{:?}", seen.imports);
     }
-    let webhook = inspect(&component("webhook")).unwrap().manifest.unwrap();
+    let webhook = inspect(&component("webhook"), 64 << 20).unwrap().manifest.unwrap();
     assert_eq!(webhook.endpoints.first().map(|endpoint| endpoint.name.as_str()), Some("backend"));
 }

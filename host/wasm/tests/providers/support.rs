@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, PodStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use pluglet_model::provider::{Error, EventReceiver, Health, LogRequest, LogStream, Provider, ProviderEvent};
 use pluglet_model::{PodKey, PodPlan};
-use pluglet_wasm::{Limits, ProviderOptions, StartError, WasmProvider};
+use pluglet_wasm::{Limits, Metrics, ProviderOptions, StartError, WasmProvider};
 
 /// After this a test that waits for an event is taken to hang. Far beyond anything that works.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
@@ -39,9 +39,11 @@ pub(crate) fn options(plugin: &str) -> ProviderOptions {
         component: component(plugin),
         node_name,
         config_json: "{}".to_owned(),
-        endpoints: BTreeMap::new(),
+        grants: BTreeMap::new(),
         state_dir: shared_state(),
         limits: Limits::default(),
+        compiler: env!("CARGO_BIN_EXE_compile-component").into(),
+        metrics: Metrics::default(),
     }
 }
 

@@ -9,6 +9,7 @@
     reason = "a test whose helper cannot go on has failed"
 )]
 
+mod config;
 mod create;
 mod delete;
 mod life;

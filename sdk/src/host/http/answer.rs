@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
+use super::{Body, Headers};
 use crate::error::{Error, Retry};
 
 /// How much of an error's body is worth showing.
@@ -19,7 +20,7 @@ pub struct Response {
     /// The HTTP status.
     pub status: u16,
     /// Its headers, in the order in which they came.
-    pub headers: Vec<(String, String)>,
+    pub headers: Headers,
     /// The whole body.
     pub body: Vec<u8>,
 }
@@ -28,7 +29,7 @@ impl Response {
     /// The first header of that name, in any spelling of upper and lower case.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+        find(&self.headers, name)
     }
 
     /// This answer, if its status is 2xx; otherwise the error that it stands for.
@@ -38,12 +39,14 @@ impl Response {
     /// [`Error::Denied`], 405 and 501 [`Error::Unsupported`], 429 [`Error::Quota`], 408 and all other 5xx [`Error::Unavailable`], the
     /// rest [`Error::Internal`]. `Retry-After` is passed on where it is a number of seconds.
     pub fn ok(self) -> Result<Self, Error> {
-        if (200..300).contains(&self.status) {
-            return Ok(self);
-        }
+        if is_success(self.status) { Ok(self) } else { Err(self.to_error()) }
+    }
+
+    /// What this answer stands for, whatever its status.
+    pub(super) fn to_error(&self) -> Error {
         let message = self.error_text();
         let retry = |message| Retry { message, after: self.retry_after() };
-        Err(match self.status {
+        match self.status {
             404 | 410 => Error::NotFound,
             409 => Error::AlreadyExists,
             400 | 422 => Error::Invalid(message),
@@ -52,7 +55,7 @@ impl Response {
             429 => Error::Quota(retry(message)),
             408 | 500..600 => Error::Unavailable(retry(message)),
             _ => Error::Internal(message),
-        })
+        }
     }
 
     /// The body, read as JSON.
@@ -80,6 +83,52 @@ impl Response {
         let body = String::from_utf8_lossy(shown);
         format!("HTTP {}: {}", self.status, body.trim())
     }
+}
+
+/// An answer whose body is still to come.
+#[derive(Debug)]
+pub struct StreamingResponse {
+    /// The HTTP status.
+    pub status: u16,
+    /// Its headers, in the order in which they came.
+    pub headers: Headers,
+    /// The body as it comes. Dropping it ends the exchange.
+    pub body: Body,
+}
+
+impl StreamingResponse {
+    /// The first header of that name, in any spelling of upper and lower case.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        find(&self.headers, name)
+    }
+
+    /// This answer, if its status is 2xx; otherwise the error that it stands for, with the beginning of the body as its text.
+    ///
+    /// # Errors
+    /// As [`Response::ok`].
+    pub async fn ok(self) -> Result<Self, Error> {
+        if is_success(self.status) {
+            return Ok(self);
+        }
+        let Self { status, headers, body: mut rest } = self;
+        let mut body = Vec::new();
+        // A body that breaks off has said all that there is to show.
+        while body.len() < SHOWN_BYTES
+            && let Ok(Some(chunk)) = rest.chunk().await
+        {
+            body.extend(chunk);
+        }
+        Err(Response { status, headers, body }.to_error())
+    }
+}
+
+fn is_success(status: u16) -> bool {
+    (200..300).contains(&status)
+}
+
+fn find<'a>(headers: &'a [(String, String)], name: &str) -> Option<&'a str> {
+    headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
 }
 
 /// Why there is no answer.

@@ -24,7 +24,7 @@ impl<P: Provider> Harness<P> {
     /// [`Provider::stop`].
     ///
     /// # Errors
-    /// [`Error::Internal`] when it can never end.
+    /// [`crate::Error::Internal`] when it can never end.
     pub fn stop(&self, grace: Duration) -> Result<Option<Vec<u8>>> {
         self.call(async move |provider| Ok(provider.stop(grace).await))
     }

@@ -49,7 +49,7 @@ fn a_wrong_configuration_names_file_and_line() -> Result<()> {
     let arguments = ["run", "--node-name", "n", "--provider", "mock", "--plugin-dir", &plugins, "--config", &file];
     let (code, _, error) = pluglet(&arguments)?;
     assert_eq!(code, Some(2), "{error}");
-    assert!(error.contains(&file) && error.contains("ulr") && error.contains("line 3"), "{error}");
+    assert!(error.contains(&file) && error.contains(":3:5: endpoints.a.ulr: ") && error.contains("`url`"), "{error}");
     Ok(())
 }
 
@@ -62,5 +62,36 @@ fn inspect_and_list_tell_what_a_provider_is() -> Result<()> {
     let (code, text, error) = pluglet(&["provider", "list", "--plugin-dir", &plugins])?;
     assert_eq!(code, Some(0), "{error}");
     assert!(text.contains("hello") && text.contains("webhook") && text.contains("backend"), "{text}");
+    Ok(())
+}
+
+#[test]
+fn check_shows_the_rights_and_refuses_what_would_not_start() -> Result<()> {
+    let plugins = components()?.display().to_string();
+    let check =
+        |flags: &[&str]| pluglet(&[&["provider", "check", "webhook", "--plugin-dir", &plugins], flags].concat());
+    let (code, text, error) = check(&["--endpoint", "backend=https://backend.example.com/v1"])?;
+    assert_eq!(code, Some(0), "{error}");
+    assert!(text.contains("https://backend.example.com/v1") && text.contains("memory"), "{text}");
+    let (code, _, error) = check(&[])?;
+    assert_eq!((code, error.contains("endpoints:\n  backend:\n    url: ")), (Some(2), true), "{error}");
+    let (code, _, error) = check(&["--endpoint", "backend=https://me:hunter2@backend.example.com"])?;
+    assert_eq!((code, error.contains("hunter2")), (Some(2), false), "{error}");
+    Ok(())
+}
+
+#[test]
+fn a_configuration_that_the_provider_could_not_use_is_refused_before_anything_is_registered() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let file = directory.path().join("pluglet.yaml");
+    std::fs::write(&file, "config:\n  cpus: 16\n")?;
+    let (file, plugins) = (file.display().to_string(), components()?.display().to_string());
+    for arguments in [
+        vec!["run", "--node-name", "n", "--provider", "mock", "--plugin-dir", &plugins, "--config", &file],
+        vec!["provider", "check", "mock", "--plugin-dir", &plugins, "--config", &file],
+    ] {
+        let (code, _, error) = pluglet(&arguments)?;
+        assert_eq!((code, error.contains(":2:3: config.cpus: ")), (Some(2), true), "{error}");
+    }
     Ok(())
 }

@@ -4,6 +4,7 @@ mod cli;
 mod controllers;
 mod deletion;
 mod faults;
+mod hostile;
 mod logs;
 mod node;
 mod outage;

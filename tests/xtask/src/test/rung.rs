@@ -17,7 +17,7 @@ use crate::{failure, interrupt, plugins};
 
 /// Tells a test where the pluglet binary is.
 const BINARY: &str = "PLUGLET_BIN";
-/// Tells a test the directory with the components of `plugins/`.
+/// Tells a test the directory with the components of `plugins/` and `tests/hostile`.
 const COMPONENTS: &str = "PLUGLET_COMPONENTS";
 
 /// A rung of the ladder. Use the lowest that can show what is to be shown.
@@ -38,7 +38,7 @@ impl Rung {
     /// What it consists of.
     pub(super) fn about(self) -> &'static str {
         match self {
-            Self::Unit => "unit and documentation tests of host, model, sdk, plugins and xtask",
+            Self::Unit => "unit and documentation tests of all crates, loopback tests of egress and credentials",
             Self::Component => "real components in the real engine",
             Self::Cluster => "pluglet on a real control plane",
         }
