@@ -25,7 +25,13 @@ pub(crate) fn url(what: &'static str, text: &str, plain: Plain) -> Result<Uri, C
         let reason = "a user name or password cannot be in it";
         return Err(CredentialError::Url { what, url: "…".to_owned(), reason });
     }
-    let refuse = |reason| CredentialError::Url { what, url: text.to_owned(), reason };
+    // Secrets end up in queries, and in the place of a URL altogether; neither is repeated.
+    let shown = match text.split_once('?') {
+        Some((before, _)) => format!("{before}?…"),
+        None if text.contains("://") || text.starts_with('/') => text.to_owned(),
+        None => "…".to_owned(),
+    };
+    let refuse = |reason| CredentialError::Url { what, url: shown.clone(), reason };
     if text.contains('#') {
         return Err(refuse("it has a fragment"));
     }
@@ -138,6 +144,14 @@ mod tests {
     fn a_password_in_a_url_is_refused_and_not_repeated() {
         let text = url("the token URL", "https://me:hunter2@example.com/", Plain::Loopback).unwrap_err().to_string();
         assert!(text.contains("password") && !text.contains("hunter2"), "{text}");
+    }
+
+    #[test]
+    fn what_may_be_a_secret_in_the_place_of_a_url_is_not_repeated() {
+        for text in ["http://idp.example/t?client_secret=hunter2", "hunter2"] {
+            let told = url("the token URL", text, Plain::Loopback).unwrap_err().to_string();
+            assert!(!told.contains("hunter2"), "{told}");
+        }
     }
 
     #[test]

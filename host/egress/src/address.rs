@@ -48,10 +48,12 @@ impl fmt::Display for Class {
     }
 }
 
-/// Metadata services outside of the link-local range: Azure's wire server, Alibaba's, AWS's over IPv6, and Oracle's.
+/// Metadata services outside of the link-local range: Azure's wire server, Alibaba's and Oracle's; over IPv6 Google's and Scaleway's. AWS has
+/// all of `fd00:ec2::/32` for its own, instance metadata and pod identities among them.
 const METADATA_V4: [Ipv4Addr; 3] =
     [Ipv4Addr::new(168, 63, 129, 16), Ipv4Addr::new(100, 100, 100, 200), Ipv4Addr::new(192, 0, 0, 192)];
-const METADATA_V6: [Ipv6Addr; 1] = [Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)];
+const METADATA_V6: [Ipv6Addr; 2] =
+    [Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254), Ipv6Addr::new(0xfd00, 0x42, 0, 0, 0, 0, 0, 0x42)];
 
 /// What the address is; None for a public one.
 #[must_use]
@@ -88,11 +90,14 @@ fn classify_v4(address: Ipv4Addr) -> Option<Class> {
 }
 
 fn classify_v6(address: Ipv6Addr) -> Option<Class> {
-    if METADATA_V6.contains(&address) {
+    if METADATA_V6.contains(&address) || matches!(address.segments(), [0xfd00, 0xec2, ..]) {
         return Some(Class::Metadata);
     }
     if address.is_loopback() {
         return Some(Class::Loopback);
+    }
+    if address.is_unicast_link_local() {
+        return Some(Class::LinkLocal);
     }
     if let Some(inner) = embedded(address) {
         // A form that hides an address is worth no more than the address; a public one in disguise is still a disguise.
@@ -100,7 +105,6 @@ fn classify_v6(address: Ipv6Addr) -> Option<Class> {
     }
     let [first, second, ..] = address.segments();
     match first {
-        0xfe80..=0xfebf => Some(Class::LinkLocal),
         0xfc00..=0xfdff => Some(Class::Private),
         // Documentation, and the special assignments of 2001::/23.
         0x2001 if second < 0x200 || second == 0xdb8 => Some(Class::Special),
@@ -123,8 +127,8 @@ fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
         [0, 0, 0, 0, 0, 0xffff, high, low] | [0, 0, 0, 0, 0xffff, 0, high, low] | [0, 0, 0, 0, 0, 0, high, low] => {
             v4(high, low)
         }
-        // 64:ff9b::a.b.c.d and 64:ff9b:1::/48 (NAT64; of the latter the common /96 layout).
-        [0x64, 0xff9b, 0 | 1, .., high, low] => v4(high, low),
+        // 64:ff9b::a.b.c.d (NAT64). In 64:ff9b:1::/48 the address may be anywhere, and it is nobody's public address.
+        [0x64, 0xff9b, 0, .., high, low] => v4(high, low),
         // 2002:a.b.c.d::/48 (6to4).
         [0x2002, high, low, ..] => v4(high, low),
         // 2001:0:…: (Teredo) with the client's address inverted at the end.
@@ -168,6 +172,11 @@ mod tests {
             ("ff02::1", Class::Special),
             ("2001:db8::1", Class::Special),
             ("198.18.0.1", Class::Special),
+            ("64:ff9b:1::a9fe:a9fe", Class::Special),
+            ("64:ff9b:1:a9fe:a9:fe00:a00:1", Class::Special),
+            ("fd00:ec2::23", Class::Metadata),
+            ("fd20:ce::254", Class::Metadata),
+            ("fe80::5efe:10.0.0.1", Class::LinkLocal),
         ] {
             assert_eq!(class(address), Some(expected), "{address}");
         }
@@ -186,7 +195,6 @@ mod tests {
             "::ffff:169.254.169.254",
             "::169.254.169.254",
             "64:ff9b::169.254.169.254",
-            "64:ff9b:1::a9fe:a9fe",
             "2002:a9fe:a9fe::1",
             "2001:0:1:2:3:4:5601:5601",
             "fe80::5efe:169.254.169.254",

@@ -49,7 +49,11 @@ pub(crate) fn request(right: &Right, outgoing: &Outgoing, owned: &[HeaderName]) 
 
 fn method(right: &Right, text: &str) -> Result<Method, Refusal> {
     match Method::from_bytes(text.as_bytes()) {
-        Ok(Method::CONNECT | Method::TRACE) | Err(_) => Err(Refusal::BadMethod(quoted(text))),
+        Err(_) => Err(Refusal::BadMethod(quoted(text))),
+        // Whatever its case: some servers do not look at it. TRACK is TRACE by another name.
+        Ok(method) if ["CONNECT", "TRACE", "TRACK"].iter().any(|never| method.as_str().eq_ignore_ascii_case(never)) => {
+            Err(Refusal::BadMethod(quoted(text)))
+        }
         Ok(method) if right.allows_method(&method) => Ok(method),
         Ok(method) => Err(Refusal::Method(method)),
     }

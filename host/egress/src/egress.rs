@@ -39,7 +39,7 @@ impl Default for Ceilings {
 }
 
 /// How often the same refusal is told. A provider that asks for the same thing in a loop would otherwise fill the log.
-const TOLD_EVERY: Duration = Duration::from_secs(60);
+pub(crate) const TOLD_EVERY: Duration = Duration::from_secs(60);
 
 /// The way out of one provider.
 pub struct Egress {

@@ -4,7 +4,7 @@
 //! always checked; the credential is added to a request whose every other byte is fixed; a 401 makes one more attempt with a fresh
 //! credential, never two.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,13 +18,16 @@ use hyper_util::client::legacy::{self, Client};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use pluglet_credentials::{Applied, Credential, CredentialError, Payload, tls};
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 use tracing::warn;
 
 use crate::check::Checked;
 use crate::connect::{ConnectError, Connector, Resolve};
+use crate::egress::TOLD_EVERY;
 use crate::error::{Error, Refusal};
+use crate::fetch::word;
 use crate::grant::Right;
-use crate::mask::Mask;
+use crate::mask::{Mask, Suspicions};
 use crate::metrics::EndpointMetrics;
 use crate::rate::Rate;
 
@@ -99,6 +102,9 @@ pub(crate) struct Endpoint {
     client: HttpClient,
     /// HTTP/1.1 only: in HTTP/2 a connection cannot stop being HTTP.
     upgrading: HttpClient,
+    pub(crate) suspicions: Suspicions,
+    /// When it was last told that there is no credential.
+    told: Mutex<Option<Instant>>,
 }
 
 /// A response whose body is still to come.
@@ -140,12 +146,19 @@ impl Endpoint {
             credential,
             metrics,
             right,
+            suspicions: Suspicions::default(),
+            told: Mutex::default(),
         })
     }
 
     /// Headers that only the host sets.
     pub(crate) fn owned_headers(&self) -> &[http::HeaderName] {
         self.credential.as_ref().map_or(&[], Credential::headers)
+    }
+
+    /// What was refused for want of room is counted, though it never began.
+    pub(crate) fn counted<T>(&self, outcome: Result<T, Error>) -> Result<T, Error> {
+        outcome.inspect_err(|error| self.metrics.ended(word(Err(error)), 0.0))
     }
 
     /// Wait until the rate allows another request.
@@ -206,11 +219,21 @@ impl Endpoint {
     }
 
     fn without_credential(&self, error: &CredentialError) -> Error {
-        warn!(
-            endpoint = self.right.name,
-            error = error as &dyn std::error::Error,
-            "no credential for the endpoint: the request is not sent"
-        );
+        // Each request comes here while the token server is away; the operator needs to read it now and then.
+        let now = Instant::now();
+        let before = {
+            let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+            let before = *told;
+            if before.is_none_or(|before| now.duration_since(before) >= TOLD_EVERY) {
+                *told = Some(now);
+            }
+            before
+        };
+        if before.is_none_or(|before| now.duration_since(before) >= TOLD_EVERY) {
+            let endpoint = &self.right.name;
+            let error = error as &dyn std::error::Error;
+            warn!(endpoint, error, "no credential for the endpoint: its requests are not sent");
+        }
         Error::Credential { transient: error.is_transient() }
     }
 }

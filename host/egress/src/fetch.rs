@@ -43,8 +43,8 @@ impl Egress {
         let endpoint = self.find(&outgoing.endpoint)?;
         let checked = check::request(&endpoint.right, &outgoing, endpoint.owned_headers())?;
         let limits = &endpoint.right.grant.limits;
-        let _bytes = self.room_for(endpoint, &body)?;
-        let _waiting = self.queue()?;
+        let _bytes = endpoint.counted(self.room_for(endpoint, &body))?;
+        let _waiting = endpoint.counted(self.queue())?;
         let cap = limits.max_response_bytes.min(max_bytes);
         // The time covers everything: a place, name, connection, credential, request, and the answer to its last byte.
         let whole = async {

@@ -9,7 +9,7 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 /// for. A provider that set them could smuggle a second request into a connection. `http2-settings` starts an upgrade of its own,
 /// `forwarded` and its like (all of `x-forwarded-`) claim to be somebody else, `expect` makes the body wait for an answer that is not passed on,
 /// `x-http-method-override` and its like ask for a method that was not checked, and `x-original-url` and its like for another path.
-const DENIED: [&str; 22] = [
+const DENIED: [&str; 29] = [
     "host",
     "connection",
     "keep-alive",
@@ -22,6 +22,13 @@ const DENIED: [&str; 22] = [
     "via",
     "forwarded",
     "x-real-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "true-client-ip",
+    "x-forwarded",
+    "x-host",
+    "x-original-host",
+    "x-ssl-client-cert",
     "x-http-method",
     "x-http-method-override",
     "x-method-override",
@@ -149,6 +156,13 @@ fn is_denied(name: &HeaderName, owned: &[HeaderName]) -> bool {
         || name.starts_with("proxy-")
         || name.starts_with("x-forwarded-")
         || owned.iter().any(|owned| owned.as_str() == name)
+        || (!owned.is_empty() && is_denied_beside_credentials(&name))
+}
+
+/// With the host's credential a request must not be somebody else's (Kubernetes and gateways take these for the caller), and an answer must
+/// come whole: parts of it could show parts of the credential, which nobody would recognise.
+fn is_denied_beside_credentials(name: &str) -> bool {
+    ["impersonate-", "x-remote-"].iter().any(|prefix| name.starts_with(prefix)) || ["range", "if-range"].contains(&name)
 }
 
 /// What the provider gets to see of an answer's headers or trailers. With a credential also without what came of it.
@@ -212,6 +226,11 @@ mod tests {
         assert!(request(&mine, &[]).is_ok(), "without a credential of the host it may bring its own");
         assert!(matches!(request(&mine, &[header::AUTHORIZATION]), Err(HeaderError::Denied(_))));
         assert!(matches!(trailers(&mine, &[]), Err(HeaderError::Trailer(_))));
+        for name in ["Impersonate-User", "X-Remote-User", "Range"] {
+            assert!(request(&[pair(name, "x")], &[]).is_ok(), "{name}");
+            let beside = request(&[pair(name, "x")], &[header::AUTHORIZATION]);
+            assert!(matches!(beside, Err(HeaderError::Denied(_))), "{name}");
+        }
     }
 
     #[test]

@@ -105,12 +105,22 @@ fn check_encoded(target: &str, path: &str) -> Result<(), PathError> {
 fn check_segment(segment: &str) -> Result<(), PathError> {
     // An overlong form (`%c0%ae` for a dot) is no text.
     let decoded = decoded(segment).ok_or(PathError::Encoded)?;
+    // Servers that fold compatibility characters, or trim, would see dots and slashes here.
+    if decoded.contains(LOOKALIKES) {
+        return Err(PathError::Encoded);
+    }
     match decoded.split_once(';') {
-        None if matches!(decoded.as_str(), "." | "..") => Err(PathError::DotSegment),
-        Some(("." | "..", _)) => Err(PathError::Parameter),
+        None if matches!(decoded.trim(), "." | "..") => Err(PathError::DotSegment),
+        Some((before, _)) if matches!(before.trim(), "." | "..") => Err(PathError::Parameter),
         _ => Ok(()),
     }
 }
+
+/// Characters that normalisation turns into dots, slashes and backslashes.
+const LOOKALIKES: [char; 10] = [
+    '\u{ff0e}', '\u{2024}', '\u{2025}', '\u{2026}', '\u{fe52}', '\u{ff0f}', '\u{2044}', '\u{2215}', '\u{ff3c}',
+    '\u{fe68}',
+];
 
 /// What a server makes of a segment, if that is text.
 fn decoded(segment: &str) -> Option<String> {
@@ -230,6 +240,9 @@ mod tests {
             ("/a/%252e%252e/b", PathError::Encoded),
             ("/a/%c0%ae%c0%ae/b", PathError::Encoded),
             ("/a/%e0%80%af/b", PathError::Encoded),
+            ("/a/%ef%bc%8e%ef%bc%8e/b", PathError::Encoded),
+            ("/a/%ef%bc%8fb", PathError::Encoded),
+            ("/a/..%20/b", PathError::DotSegment),
             ("/a/..;/b", PathError::Parameter),
             ("/a/..;x=1/b", PathError::Parameter),
             ("/a/..%3b/b", PathError::Parameter),

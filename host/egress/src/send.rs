@@ -25,6 +25,10 @@ use crate::mask::{Mask, StreamMask};
 use crate::metrics::InFlight;
 use crate::outflow::{Outflow, RequestBody, Wanted};
 
+/// How long the end of what has come waits for what follows, where a secret has to be looked for. A server that writes one in two halves does
+/// so within a millisecond; a user who follows a log should not wait for long.
+const PAUSE: Duration = Duration::from_millis(100);
+
 /// The head of an answer whose body is still to come.
 pub struct StreamedAnswer {
     /// The status code.
@@ -52,7 +56,7 @@ impl Egress {
         // Servers send trailers only to those who say that they read them (RFC 9110 section 6.5.1).
         checked.headers.insert(http::header::TE, HeaderValue::from_static("trailers"));
         let limits = &endpoint.right.grant.limits;
-        let _waiting = self.queue()?;
+        let _waiting = endpoint.counted(self.queue())?;
         let started = Instant::now();
         // One that is beyond all times is none.
         let deadline = outgoing.timeout.and_then(|asked| started.checked_add(asked));
@@ -103,12 +107,13 @@ fn answered(
         body: AnswerBody {
             body,
             authorized,
-            stream: StreamMask::new(exchange.mask.clone()),
+            stream: StreamMask::new(exchange.mask.clone(), endpoint.suspicions.clone()),
             mask: exchange.mask,
             left: limits.max_stream_bytes,
             idle: limits.idle_timeout,
             deadline,
             alarm: None,
+            pause: None,
             state: State::Flowing,
             _wanted: wanted,
             _held: held,
@@ -135,6 +140,8 @@ pub struct AnswerBody {
     deadline: Option<Instant>,
     /// Set while nothing comes.
     alarm: Option<Pin<Box<Sleep>>>,
+    /// Set while the mask holds bytes back.
+    pause: Option<Pin<Box<Sleep>>>,
     state: State,
     /// The request's body, if it flows, ends with this.
     _wanted: Option<Wanted>,
@@ -175,12 +182,19 @@ impl AnswerBody {
                 Poll::Ready(frame) => frame,
                 Poll::Pending => {
                     self.state = State::Flowing;
+                    if self.poll_pause(cx).is_ready() {
+                        let rest = self.stream.pause();
+                        if !rest.is_empty() {
+                            return Poll::Ready(Some(Ok(Piece::Bytes(rest))));
+                        }
+                    }
                     std::task::ready!(self.poll_alarm(cx));
                     self.state = State::Done;
                     return Poll::Ready(Some(Err(Error::Timeout)));
                 }
             };
             self.alarm = None;
+            self.pause = None;
             match frame {
                 Some(Err(error)) => return Poll::Ready(Some(Err(body_failed(&error, &self.mask)))),
                 Some(Ok(frame)) => {
@@ -222,6 +236,17 @@ impl AnswerBody {
         self.state = State::Trailers(trailers);
         let rest = self.stream.finish();
         (!rest.is_empty()).then_some(Piece::Bytes(rest))
+    }
+
+    /// Ready when what is held back has waited long enough for what may follow.
+    fn poll_pause(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.stream.is_holding() {
+            return Poll::Pending;
+        }
+        let pause = self.pause.get_or_insert_with(|| Box::pin(sleep(PAUSE)));
+        std::task::ready!(pause.as_mut().poll(cx));
+        self.pause = None;
+        Poll::Ready(())
     }
 
     /// Ready when the peer has been silent for too long, or the provider's own time is over.

@@ -83,6 +83,12 @@ pub enum TargetError {
     /// A user name or password. The URL is not repeated, because it would end up in a log.
     #[error("has a user name or password: write them as `auth`, with the password in a file")]
     Credentials,
+    /// A path that could mean two things, or a host that is missing.
+    #[error("has no host, or a path with empty or dot segments, backslashes or characters that need encoding")]
+    Path,
+    /// Nothing listens there.
+    #[error("has the port 0")]
+    Port,
     /// `unix:` without an absolute path.
     #[error("must have the form unix:///absolute/path.sock")]
     Socket,
@@ -92,6 +98,9 @@ pub enum TargetError {
     /// Not `*.suffix:port`.
     #[error("must have the form \"*.example.com:443\": a suffix of at least two labels, and a port")]
     Hosts,
+    /// A network that is nearly everything.
+    #[error("is too wide: at least /8, over IPv6 at least /32")]
+    Wide,
     /// Not `network:port`.
     #[error("must have the form \"10.1.0.0/16:8080\" or \"[fd00::/64]:8080\": a network, and a port")]
     Addresses,
@@ -124,6 +133,14 @@ impl Target {
         if url.fragment().is_some() {
             return Err(TargetError::Part("fragment"));
         }
+        // The parser has repaired what it could; what it was given must have been normal before.
+        let after_host = text.split_once("://").and_then(|(_, rest)| rest.find('/').and_then(|at| rest.get(at..)));
+        if text.contains(":///") || after_host.is_some_and(|path| crate::path::check(path).is_err()) {
+            return Err(TargetError::Path);
+        }
+        if url.port() == Some(0) {
+            return Err(TargetError::Port);
+        }
         match literal(&url) {
             Some(address) if address::is_metadata(address) => Err(TargetError::Metadata(address)),
             _ => Ok(Self::Base(url)),
@@ -154,6 +171,13 @@ impl Target {
         let port = port.parse().ok().filter(|port| *port != 0).ok_or(TargetError::Addresses)?;
         let bare = network.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(network);
         let network: IpNet = bare.parse().map_err(|_| TargetError::Addresses)?;
+        if address::is_metadata(network.addr()) {
+            return Err(TargetError::Metadata(network.addr()));
+        }
+        // A network that holds everything holds this machine, too; nobody means that.
+        if network.prefix_len() < if network.addr().is_ipv4() { 8 } else { 32 } {
+            return Err(TargetError::Wide);
+        }
         Ok(Self::Addresses { scheme, network: network.trunc(), port })
     }
 
@@ -230,6 +254,11 @@ mod tests {
             ("http://", "is not a URL"),
             ("http://169.254.169.254/metadata", "no provider may reach"),
             ("http://0xa9fea9fe/", "no provider may reach"),
+            ("https:///x", "no host"),
+            ("https://a.example/a/../b", "dot segments"),
+            ("https://a.example//b", "empty"),
+            ("https://a.example/a b", "encoding"),
+            ("https://a.example:0/", "port 0"),
         ] {
             let text = Target::base(url).unwrap_err().to_string();
             assert!(text.contains(reason) && !text.contains("secret"), "{url}: {text}");
@@ -247,6 +276,10 @@ mod tests {
         let pods = Target::addresses("10.244.3.7/16:9100", Scheme::Http).unwrap();
         assert_eq!(pods.to_string(), "http://[10.244.0.0/16]:9100");
         assert!(Target::addresses("[fd00::/64]:9100", Scheme::Http).is_ok());
+        assert!(matches!(Target::addresses("169.254.0.0/16:80", Scheme::Http), Err(TargetError::Metadata(_))));
+        for wide in ["0.0.0.0/0:80", "0.0.0.0/4:80", "[::/0]:80"] {
+            assert_eq!(Target::addresses(wide, Scheme::Http), Err(TargetError::Wide), "{wide}");
+        }
         for bad in ["10.244.0.0/16", "10.244.0.0:80", "10.244.0.0/33:80", "10.0.0.0/8:0"] {
             assert_eq!(Target::addresses(bad, Scheme::Http), Err(TargetError::Addresses), "{bad}");
         }

@@ -76,7 +76,7 @@ impl Egress {
             return Err(Error::Denied(Refusal::Upgrade));
         }
         checked.headers.insert(header::UPGRADE, protocol_name(protocol)?);
-        let _bytes = self.room_for(endpoint, &body)?;
+        let _bytes = endpoint.counted(self.room_for(endpoint, &body))?;
         let idle = endpoint.right.grant.limits.idle_timeout;
         Ok(match self.switch(endpoint, checked, body, outgoing.timeout).await? {
             Switched::No(answer) => UpgradeAnswer::Refused(answer),
@@ -106,7 +106,7 @@ impl Egress {
         asked: Option<Duration>,
     ) -> Result<Switched, Error> {
         checked.headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-        let _waiting = self.queue()?;
+        let _waiting = endpoint.counted(self.queue())?;
         let started = Instant::now();
         let limits = &endpoint.right.grant.limits;
         let head = async {

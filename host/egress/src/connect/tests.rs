@@ -77,7 +77,9 @@ async fn look_ups_that_were_given_up_still_count_until_they_end() {
         gates.push(open);
         assert!(poll!(Box::pin(look_up(gate))).is_pending());
     }
+    let (open, gate) = std::sync::mpsc::channel();
+    gates.push(open);
     drop(gates);
-    look_up(std::sync::mpsc::channel().1).await.unwrap();
+    look_up(gate).await.unwrap();
     assert_eq!(started.load(Ordering::SeqCst), LOOK_UPS + 1);
 }

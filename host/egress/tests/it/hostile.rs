@@ -88,6 +88,12 @@ async fn headers_without_end_are_not_read_for_ever() {
     assert!(matches!(outcome, Err(Error::Protocol(_))), "{outcome:?}");
     timeout(PATIENCE, stopped.wait_for(|stopped| *stopped)).await.unwrap().unwrap();
     assert!(*count.borrow() < BUFFERS);
+    // Few enough, but more than is ever in one buffer.
+    let fields = format!("x-a: {}\r\n", "b".repeat(2000)).repeat(90);
+    let large = format!("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n{fields}\r\n");
+    let server = Server::saying(large.leak()).await;
+    let outcome = fetch(&egress(capped(&server)), request("GET", "/")).await.map(|answer| answer.status);
+    assert!(matches!(outcome, Err(Error::Protocol(_))), "{outcome:?}");
     let (server, ..) = endless("HTTP/1.1 200 OK\r\nx: ", vec![b'x'; 1 << 16]).await;
     let outcome = fetch(&egress(capped(&server)), request("GET", "/")).await;
     assert!(matches!(outcome, Err(Error::Protocol(_))), "{outcome:?}");

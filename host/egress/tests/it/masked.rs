@@ -3,9 +3,10 @@
 use bytes::Bytes;
 use http::HeaderName;
 use pluglet_credentials::Auth;
-use pluglet_egress::{Error, Grant, Message, UpgradeAnswer, WebSocketAnswer};
+use pluglet_egress::{Error, Grant, Message, Piece, UpgradeAnswer, WebSocketAnswer};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
+use crate::bodies::{piped, whole};
 use crate::reflect::{TOKEN, bearer};
 use crate::servers::Server;
 use crate::support::{Files, egress, fetch, grant, header, request};
@@ -107,4 +108,45 @@ async fn the_words_of_a_server_that_goes_away_are_masked() {
     assert!(matches!(error, Error::Protocol(_) | Error::Connect(_)), "{error:?}");
     let text = format!("{error} {error:?}");
     assert!(text.contains("****") && !text.contains(TOKEN), "{text}");
+}
+
+/// An echo that writes part of the request's head, and the rest when more of the body has come: the provider decides when that is.
+#[tokio::test]
+async fn a_secret_that_a_provider_has_cut_in_two_does_not_come_out_in_halves() {
+    let server = Server::raw(|mut talk| async move {
+        talk.head().await?;
+        let (first, second) = TOKEN.split_at(TOKEN.len() / 2);
+        let chunked = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+        talk.say(format!("{chunked}{:x}\r\nyou are {first}\r\n", 8 + first.len())).await?;
+        talk.until(b"go on").await?;
+        talk.say(format!("{:x}\r\n{second}\r\n0\r\n\r\n", second.len())).await
+    })
+    .await;
+    let files = Files::new();
+    let egress = egress(Grant { auth: Some(bearer(&files)), ..grant(&server.url()) });
+    let (feed, body) = piped();
+    let mut answer = egress.send(request("POST", "/"), body).await.unwrap();
+    assert_eq!(answer.body.next().await.unwrap().unwrap(), Piece::Bytes(Bytes::from_static(b"you are ")));
+    feed.send(Bytes::from_static(b"go on")).unwrap();
+    let (rest, _) = whole(&mut answer.body).await;
+    assert_eq!(String::from_utf8(rest).unwrap(), "*".repeat(TOKEN.len()));
+}
+
+/// What has no end of a line is let go of when the peer waits: it may wait for the provider.
+#[tokio::test]
+async fn a_prompt_is_seen_before_it_is_answered() {
+    let server = Server::raw(|mut talk| async move {
+        talk.head().await?;
+        talk.say("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\n$ \r\n").await?;
+        talk.until(b"exit").await?;
+        talk.say("0\r\n\r\n").await
+    })
+    .await;
+    let files = Files::new();
+    let egress = egress(Grant { auth: Some(bearer(&files)), ..grant(&server.url()) });
+    let (feed, body) = piped();
+    let mut answer = egress.send(request("POST", "/"), body).await.unwrap();
+    assert_eq!(answer.body.next().await.unwrap().unwrap(), Piece::Bytes(Bytes::from_static(b"$ ")));
+    feed.send(Bytes::from_static(b"exit")).unwrap();
+    assert!(whole(&mut answer.body).await.0.is_empty());
 }

@@ -102,6 +102,21 @@ async fn a_range_of_addresses_takes_those_and_their_canonical_spelling_only() {
 }
 
 #[tokio::test]
+async fn no_range_is_wide_enough_for_a_metadata_service() {
+    for (network, host) in [
+        ("168.0.0.0/8:80", "168.63.129.16"),
+        ("100.64.0.0/10:80", "100.100.100.200"),
+        ("192.0.0.0/16:80", "192.0.0.192"),
+        ("[fd00:42::/32]:80", "[fd00:42::42]"),
+        ("[64:ff9b::/32]:80", "[64:ff9b::a9fe:a9fe]"),
+    ] {
+        let egress = egress(to(Target::addresses(network, Scheme::Http).unwrap()));
+        let refusal = denied(&egress, request("GET", &format!("http://{host}/latest/meta-data/"))).await;
+        assert!(matches!(refusal, Refusal::Address { .. }), "{host}: {refusal:?}");
+    }
+}
+
+#[tokio::test]
 async fn the_path_rules_hold_for_whole_urls_too() {
     let server = Server::saying(OK).await;
     let port = server.address.port();

@@ -8,9 +8,11 @@ use axum::Router;
 use axum::extract::Request;
 use axum::http::StatusCode;
 use futures::future::join_all;
+use futures::poll;
 use pluglet_credentials::{Auth, OAuth2};
 use pluglet_egress::{Egress, EndpointLimits, Error, Grant};
-use tokio::time::sleep;
+use tokio::sync::watch;
+use tokio::task::unconstrained;
 
 use crate::servers::Server;
 use crate::support::{Files, PATIENCE, egress, fetch, grant, pass, request};
@@ -35,6 +37,8 @@ struct World {
     given: Arc<AtomicUsize>,
     oldest: Arc<AtomicUsize>,
     refused: Arc<AtomicUsize>,
+    /// Whether the token server answers.
+    open: watch::Sender<bool>,
     files: Files,
 }
 
@@ -42,11 +46,11 @@ impl World {
     async fn new() -> Self {
         let (given, oldest) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(1)));
         let refused = Arc::new(AtomicUsize::new(0));
-        let counter = Arc::clone(&given);
+        let open = watch::channel(true).0;
+        let (counter, gate) = (Arc::clone(&given), open.clone());
         let tokens = Router::new().fallback(async move || {
             let number = counter.fetch_add(1, Ordering::SeqCst) + 1;
-            // A slow server, so that everybody who needs the token comes while it is being made.
-            sleep(Duration::from_millis(100)).await;
+            gate.subscribe().wait_for(|open| *open).await.unwrap();
             format!(r#"{{"token_type":"Bearer","expires_in":3600,"access_token":"token-hunter2-{number}"}}"#)
         });
         let (least, count) = (Arc::clone(&oldest), Arc::clone(&refused));
@@ -60,7 +64,7 @@ impl World {
             StatusCode::UNAUTHORIZED
         });
         let (tokens, backend) = (Server::web(tokens).await, Server::web(backend).await);
-        Self { tokens, backend, given, oldest, refused, files: Files::new() }
+        Self { tokens, backend, given, oldest, refused, open, files: Files::new() }
     }
 
     fn egress(&self) -> Egress {
@@ -70,8 +74,15 @@ impl World {
     }
 }
 
-async fn thousand_at_once(egress: &Egress) {
-    for outcome in join_all((0..1000).map(|_| fetch(egress, request("GET", "/")))).await {
+/// All are under way before the token server says a word.
+async fn thousand_at_once(world: &World, egress: &Egress) {
+    world.open.send_replace(false);
+    let mut calls: Vec<_> = (0..1000).map(|_| Box::pin(fetch(egress, request("GET", "/")))).collect();
+    for call in &mut calls {
+        assert!(poll!(unconstrained(call)).is_pending());
+    }
+    world.open.send_replace(true);
+    for outcome in join_all(calls).await {
         assert_eq!(outcome.unwrap().status, 200);
     }
 }
@@ -80,11 +91,11 @@ async fn thousand_at_once(egress: &Egress) {
 async fn a_thousand_calls_over_an_expiry_make_one_token_request_and_none_fails() {
     let world = World::new().await;
     let egress = world.egress();
-    thousand_at_once(&egress).await;
+    thousand_at_once(&world, &egress).await;
     assert_eq!(world.given.load(Ordering::SeqCst), 1, "the first token");
     pass(HOUR).await;
     world.oldest.store(2, Ordering::SeqCst);
-    thousand_at_once(&egress).await;
+    thousand_at_once(&world, &egress).await;
     assert_eq!(world.given.load(Ordering::SeqCst), 2, "the second");
     assert_eq!(world.refused.load(Ordering::SeqCst), 0, "nobody went with the expired one");
 }
@@ -95,7 +106,7 @@ async fn a_thousand_calls_over_a_revocation_make_one_token_request_and_none_fail
     let egress = world.egress();
     fetch(&egress, request("GET", "/")).await.unwrap();
     world.oldest.store(2, Ordering::SeqCst);
-    thousand_at_once(&egress).await;
+    thousand_at_once(&world, &egress).await;
     assert_eq!(world.given.load(Ordering::SeqCst), 2);
     assert!(world.refused.load(Ordering::SeqCst) >= 1);
 }

@@ -43,6 +43,9 @@ async fn no_spelling_of_a_path_leads_out_of_the_granted_prefix() {
         "/v1/pods/..%00/secrets",
         "/v1/pods/..%0d/secrets",
         "/v1/pods/..%u2215secrets",
+        "/v1/pods/%ef%bc%8e%ef%bc%8e/secrets",
+        "/v1/pods/..%ef%bc%8fsecrets",
+        "/v1/pods/..%20/secrets",
         "/v1/pods/%u002e%u002e/secrets",
         "/v1/pods/..//secrets",
         "/v1/pods//../secrets",
@@ -92,6 +95,10 @@ async fn methods_are_those_that_both_sides_name_and_never_a_tunnel() {
         denied(&egress, request(method, "/")).await;
     }
     text(&egress, "/").await;
+    let all = crate::support::egress(grant(&server.url()));
+    for method in ["CONNECT", "connect", "TRACE", "Trace", "TRACK"] {
+        assert!(matches!(denied(&all, request(method, "/")).await, Refusal::BadMethod(_)));
+    }
     assert_eq!((server.connections(), server.heads().len()), (1, 1));
 }
 
