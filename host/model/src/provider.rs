@@ -73,6 +73,8 @@ pub struct Health {
     pub info: Option<Info>,
     /// Why it cannot be called at present; None when it can.
     pub failure: Option<String>,
+    /// Why it can be called and yet not tell its pods; None when its last list was good. Until it can, no pod is touched.
+    pub trouble: Option<String>,
     /// How often it was started again after a crash.
     pub restarts: u64,
 }

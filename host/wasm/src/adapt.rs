@@ -3,8 +3,10 @@
 //! In: model types and what the component answered. Out: the other side's types. Invariant: text of the guest is cleaned and bounded
 //! before it can reach a status, an event or a log; JSON of the guest is parsed or refused, never passed on. Pure.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
+use bytes::Bytes;
 use k8s_openapi::api::core::v1::{NodeCondition, PodStatus, Taint};
 use pluglet_model::provider::{Error, Features, Info, LogItem, LogRequest, NodeFacts};
 use pluglet_model::{PodKey, PodPlan};
@@ -16,12 +18,28 @@ use crate::bindings::pluglet::provider::types;
 use crate::capabilities::log::clean;
 
 mod facts;
+mod seldom;
+
+pub(crate) use facts::bound as bound_facts;
+pub(crate) use seldom::Seldom;
 
 /// Longest text of a guest in an error or event, in bytes. It ends up in a pod's status, which the API server stores.
 pub(crate) const MAX_TEXT_BYTES: usize = 4 << 10;
 
 /// Largest pod status as JSON, in bytes, as the contract says. The API server refuses objects over 1.5 MiB.
 pub(crate) const MAX_STATUS_BYTES: usize = 1 << 20;
+
+/// Longest piece of a log in bytes, as the contract says; a longer one goes on in several. Pieces wait in the host for users who read
+/// slowly, and one that a guest writes could have `limits.hostcallBytes`.
+pub(crate) const MAX_PIECE_BYTES: usize = 64 << 10;
+
+/// Longest UID, namespace and name in bytes: Kubernetes' limit for names. What a guest tells about pods that do not exist would otherwise
+/// fill the host's log, and its queues, with names of megabytes.
+pub(crate) const MAX_NAME_BYTES: usize = 253;
+
+/// Objects in a pod status. An empty one has two bytes as JSON and some hundred in memory: a status of the largest size that consists of them
+/// would take 200 MiB. A container has about ten; a pod with a hundred containers fits.
+const MAX_STATUS_OBJECTS: usize = 4096;
 
 /// Longest delay that a provider may ask for. A unit mistake (milliseconds for seconds) would otherwise park a pod for weeks.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
@@ -36,9 +54,25 @@ pub(crate) fn pod_ref(key: &PodKey, generation: u64) -> types::PodRef {
     }
 }
 
-/// The pod that an answer is about.
+/// The pod that an answer is about. A key ends up in log lines, where a line break would forge one. A name that had to be changed belongs to
+/// no pod, since no name or UID of Kubernetes has spaces or `…`.
 pub(crate) fn key(pod: &types::PodRef) -> PodKey {
-    PodKey::new(&pod.uid, &pod.namespace, &pod.name)
+    PodKey::new(&name(&pod.uid), &name(&pod.namespace), &name(&pod.name))
+}
+
+/// At most [`MAX_NAME_BYTES`], with the mark that it was cut.
+fn name(text: &str) -> String {
+    let max = if text.len() > MAX_NAME_BYTES { MAX_NAME_BYTES - '…'.len_utf8() } else { MAX_NAME_BYTES };
+    clean(text, max)
+}
+
+/// Cut the text right behind the first character that is too much: it need not be held, and whoever checks its length later still sees
+/// that it was too long.
+pub(crate) fn bound(text: &mut String, max: usize) {
+    let Some(end) = (max + 1..text.len()).find(|end| text.is_char_boundary(*end)) else { return };
+    text.truncate(end);
+    // Truncating alone keeps the memory.
+    text.shrink_to_fit();
 }
 
 /// The resolved pod.
@@ -71,8 +105,13 @@ pub(crate) fn resolved_pod(plan: &PodPlan) -> Result<pods::ResolvedPod, Error> {
 pub(crate) fn status(json: &str) -> Result<PodStatus, Error> {
     if json.len() > MAX_STATUS_BYTES {
         return Err(Error::Invalid(format!(
-            "the provider's pod status has {} bytes, {MAX_STATUS_BYTES} are allowed",
-            json.len()
+            "the provider's pod status is larger than the {MAX_STATUS_BYTES} bytes that are allowed"
+        )));
+    }
+    let objects = json.bytes().filter(|byte| *byte == b'{').count();
+    if objects > MAX_STATUS_OBJECTS {
+        return Err(Error::Invalid(format!(
+            "the provider's pod status has {objects} objects, {MAX_STATUS_OBJECTS} are allowed"
         )));
     }
     serde_json::from_str(json)
@@ -102,7 +141,12 @@ pub(crate) fn error(error: types::Error) -> Error {
 
 /// What a provider told about itself at its start.
 pub(crate) fn info(info: lifecycle::Info) -> Info {
-    Info { features: features(info.features), volume_kinds: info.volume_kinds, node: node_facts(info.node) }
+    let (node, dropped) = node_facts(info.node);
+    // Once for each start, and those are slowed down.
+    if let Some(dropped) = dropped {
+        warn!(dropped, "the provider tells what a node cannot have, or may not say of itself");
+    }
+    Info { features: features(info.features), volume_kinds: info.volume_kinds, node }
 }
 
 fn features(features: lifecycle::Features) -> Features {
@@ -117,13 +161,10 @@ fn features(features: lifecycle::Features) -> Features {
     }
 }
 
-/// The node as the backend knows it.
-pub(crate) fn node_facts(facts: lifecycle::NodeFacts) -> NodeFacts {
+/// The node as the backend knows it, and in words what of it was dropped. Telling that is the caller's: a guest may send facts all day.
+pub(crate) fn node_facts(facts: lifecycle::NodeFacts) -> (NodeFacts, Option<String>) {
     let (facts, dropped) = facts::checked(raw_facts(facts));
-    if !dropped.is_empty() {
-        warn!(dropped = dropped.join("; "), "the provider tells what a node cannot have, or may not say of itself");
-    }
-    facts
+    (facts, (!dropped.is_empty()).then(|| dropped.join("; ")))
 }
 
 fn raw_facts(facts: lifecycle::NodeFacts) -> NodeFacts {
@@ -162,16 +203,17 @@ pub(crate) fn log_options(request: LogRequest) -> sessions::LogOptions {
     }
 }
 
-/// A piece of a log. Its bytes are the container's and stay as they are.
-pub(crate) fn log_item(item: sessions::LogItem) -> LogItem {
-    match item {
-        sessions::LogItem::Line(line) => LogItem::Line {
-            time_unix_ns: line.time_unix_ns,
-            stderr: matches!(line.source, sessions::LogSource::Stderr),
-            bytes: line.bytes.into(),
-        },
-        sessions::LogItem::CaughtUp => LogItem::CaughtUp,
+/// A piece of a log, or several where it is longer than it may be. Its bytes are the container's and stay as they are.
+pub(crate) fn log_pieces(item: sessions::LogItem, out: &mut VecDeque<LogItem>) {
+    let sessions::LogItem::Line(line) = item else { return out.push_back(LogItem::CaughtUp) };
+    let sessions::LogLine { time_unix_ns, source, bytes } = line;
+    let stderr = matches!(source, sessions::LogSource::Stderr);
+    let piece = |bytes| LogItem::Line { time_unix_ns, stderr, bytes };
+    if bytes.len() <= MAX_PIECE_BYTES {
+        return out.push_back(piece(bytes.into()));
     }
+    // Copied: a piece that only pointed into the whole would keep all of it until the user has read on.
+    out.extend(bytes.chunks(MAX_PIECE_BYTES).map(|bytes| piece(Bytes::copy_from_slice(bytes))));
 }
 
 #[cfg(test)]

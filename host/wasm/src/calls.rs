@@ -10,7 +10,6 @@ use std::time::Instant;
 use wasmtime::AsContextMut;
 use wasmtime::component::{Accessor, ComponentNamedList, ComponentType, GuestTaskId, Instance, Lift, Lower, TypedFunc};
 
-use crate::bindings::pluglet::provider::types::Error;
 use crate::state::State;
 
 /// The calls inside one store.
@@ -47,22 +46,7 @@ where
 }
 
 /// Calls it, with a deadline that the guest can ask for.
-pub(crate) async fn call<P, T>(
-    accessor: &Accessor<State>,
-    function: &Export<P, Result<T, Error>>,
-    arguments: P,
-    deadline: Instant,
-) -> wasmtime::Result<Result<T, Error>>
-where
-    P: ComponentNamedList + Lower + Send + Sync + 'static,
-    T: 'static,
-    Result<T, Error>: ComponentType + Lift + Send + Sync + 'static,
-{
-    plain(accessor, function, arguments, deadline).await
-}
-
-/// The same for a function that cannot fail.
-pub(crate) async fn plain<P, R>(
+pub(crate) async fn call<P, R>(
     accessor: &Accessor<State>,
     function: &Export<P, R>,
     arguments: P,

@@ -26,8 +26,14 @@ use crate::limits::Limits;
 /// The word that makes a program a compiler. A program that calls [`main`] must look for it before anything else.
 pub const COMMAND: &str = "compile-component";
 
-/// Largest native code that is taken: sixteen times the largest component.
-const MAX_CODE_BYTES: u64 = 1 << 30;
+/// Largest native code that is taken; it is held in memory once. A component has about three times its size.
+const MAX_CODE_BYTES: u64 = 256 << 20;
+
+/// Where a container's own memory limit stands (cgroup v2).
+const CONTAINER_LIMIT: &str = "/sys/fs/cgroup/memory.max";
+
+/// The least that a compiler gets in a small container: enough for every component of the usual size.
+const LEAST_MEMORY: u64 = 256 << 20;
 
 /// Bytes of the compiler's last words that are kept.
 const MAX_WORDS: usize = 2 << 10;
@@ -49,6 +55,9 @@ pub enum CompileError {
     /// It used up its time.
     #[error("compiling took more than {0:?} (limits.compileTime)")]
     Time(Duration),
+    /// Somebody else ended it, as the kernel does when the machine's or the container's memory runs out.
+    #[error("the compiler was killed, probably for want of memory (limits.compileMemory, or the container's limit)")]
+    Killed,
     /// It used up its memory.
     #[error("compiling needs more than {} MiB of memory (limits.compileMemory)", .0 >> 20)]
     Memory(u64),
@@ -65,12 +74,15 @@ pub enum CompileError {
 /// # Errors
 /// See [`CompileError`].
 pub(crate) async fn compile(program: &Path, bytes: &[u8], limits: &Limits) -> Result<Vec<u8>, CompileError> {
+    let memory = within_container(limits.compile_memory_bytes, &std::fs::read_to_string(CONTAINER_LIMIT));
     let child = Command::new(program)
         .arg(COMMAND)
-        .arg(limits.compile_memory_bytes.to_string())
+        .arg(memory.to_string())
         .arg(limits.compile.as_secs().max(1).to_string())
         // Whatever the host's environment holds, the compiler has no use for it.
         .env_clear()
+        // The allocator's arenas are address space that nobody uses, 64 MiB for each thread.
+        .env("MALLOC_ARENA_MAX", "1")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -81,7 +93,7 @@ pub(crate) async fn compile(program: &Path, bytes: &[u8], limits: &Limits) -> Re
     match timeout(limits.compile * 2, converse(child, bytes)).await {
         Ok(outcome) => {
             let (status, code, words) = outcome?;
-            judge(status, code, &words, limits)
+            judge(status, code, &words, limits.compile, memory)
         }
         Err(_) => Err(CompileError::Time(limits.compile)),
     }
@@ -109,16 +121,29 @@ async fn converse(mut child: Child, bytes: &[u8]) -> Result<(ExitStatus, Vec<u8>
     Ok((status, code, words))
 }
 
-fn judge(status: ExitStatus, code: Vec<u8>, words: &[u8], limits: &Limits) -> Result<Vec<u8>, CompileError> {
+/// The operator's limit, or half of what the container has: the kernel ends a whole container when its memory runs out, this process with it.
+fn within_container(limit: u64, told: &std::io::Result<String>) -> u64 {
+    let container = told.as_ref().ok().and_then(|text| text.trim().parse::<u64>().ok());
+    container.map_or(limit, |container| limit.min((container / 2).max(LEAST_MEMORY)))
+}
+
+fn judge(
+    status: ExitStatus,
+    code: Vec<u8>,
+    words: &[u8],
+    time: Duration,
+    memory: u64,
+) -> Result<Vec<u8>, CompileError> {
     if status.success() {
         return Ok(code);
     }
     let words = clean(String::from_utf8_lossy(words).trim(), MAX_WORDS);
     match status.signal() {
-        Some(SIGXCPU | SIGKILL) => Err(CompileError::Time(limits.compile)),
+        Some(SIGXCPU) => Err(CompileError::Time(time)),
+        Some(SIGKILL) => Err(CompileError::Killed),
         // Rust's allocator says "memory allocation of … bytes failed" and aborts.
-        Some(SIGABRT) => Err(CompileError::Memory(limits.compile_memory_bytes)),
-        _ if words.contains("Cannot allocate memory") => Err(CompileError::Memory(limits.compile_memory_bytes)),
+        Some(SIGABRT) => Err(CompileError::Memory(memory)),
+        _ if words.contains("Cannot allocate memory") => Err(CompileError::Memory(memory)),
         _ if words.is_empty() => Err(CompileError::Refused(format!("the compiler ended with {status} and no word"))),
         _ => Err(CompileError::Refused(words)),
     }
@@ -149,7 +174,8 @@ fn work(arguments: impl Iterator<Item = OsString>) -> Result<(), String> {
         (Resource::Fsize, 0),
         (Resource::Core, 0),
     ] {
-        let limits = Rlimit { current: Some(limit), maximum: Some(limit) };
+        // At the first limit of CPU time comes a signal that says so, at the second the end; for the others there is no difference.
+        let limits = Rlimit { current: Some(limit), maximum: Some(limit.saturating_add(1)) };
         setrlimit(resource, limits).map_err(|error| format!("cannot limit the compiler: {error}"))?;
     }
     let mut component = Vec::new();
@@ -157,4 +183,19 @@ fn work(arguments: impl Iterator<Item = OsString>) -> Result<(), String> {
     let engine = engine::for_compiling().map_err(|error| error.to_string())?;
     let code = engine.precompile_component(&component).map_err(|error| format!("{error:#}"))?;
     std::io::stdout().lock().write_all(&code).map_err(|error| format!("cannot write: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn in_a_container_the_compiler_leaves_half_of_the_memory() {
+        let told = |text: &str| Ok(text.to_owned());
+        assert_eq!(within_container(4 << 30, &told("1073741824\n")), 512 << 20);
+        assert_eq!(within_container(4 << 30, &told("134217728\n")), LEAST_MEMORY);
+        assert_eq!(within_container(4 << 30, &told("max\n")), 4 << 30);
+        assert_eq!(within_container(4 << 30, &Err(std::io::ErrorKind::NotFound.into())), 4 << 30);
+        assert_eq!(within_container(300 << 20, &told("8589934592\n")), 300 << 20);
+    }
 }

@@ -8,6 +8,7 @@
 //! hundred thousand requests a second would feel; so short slices are taken by the clock, but for every sixteenth.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -16,9 +17,16 @@ use tokio::time::{Instant, Sleep, sleep};
 use tracing::warn;
 
 use crate::metrics::ProviderMetrics;
+use crate::vitals::Vitals;
 
 /// CPU time that can be saved up: a provider that starts, lists thousands of pods or copies a file may go at full speed for so long.
 const BURST: Duration = Duration::from_secs(5);
+
+/// The longest pause. What a guest owes beyond it is forgiven: it was a machine that stood still, or a call that nobody could interrupt.
+const LONGEST: Duration = Duration::from_secs(10);
+
+/// The longest piece of a pause. At the end of each the incarnation shows a sign of life, or the watchdog would take the pause for a stall.
+const LONGEST_PIECE: Duration = Duration::from_millis(20);
 
 /// A share that is none: one incarnation cannot use more than one core.
 const WHOLE_CORE: u32 = 1000;
@@ -54,9 +62,9 @@ impl Budget {
     fn spend(&mut self, used: Duration, now: Instant) -> Option<Duration> {
         let earned = now.duration_since(self.last).as_secs_f64() * self.share();
         self.last = now;
-        self.saved = (self.saved + earned).min(BURST.as_secs_f64()) - used.as_secs_f64();
-        (self.saved < 0.0 && self.millicores < WHOLE_CORE)
-            .then(|| Duration::from_secs_f64((-self.saved / self.share()).min(1.0)))
+        let owed = LONGEST.as_secs_f64() * self.share();
+        self.saved = ((self.saved + earned).min(BURST.as_secs_f64()) - used.as_secs_f64()).max(-owed);
+        (self.saved < 0.0 && self.millicores < WHOLE_CORE).then(|| Duration::from_secs_f64(-self.saved / self.share()))
     }
 }
 
@@ -65,6 +73,7 @@ pub(crate) struct Metered<F> {
     inner: Pin<Box<F>>,
     budget: Budget,
     pause: Option<(Pin<Box<Sleep>>, Instant)>,
+    vitals: Arc<Vitals>,
     metrics: ProviderMetrics,
     provider: String,
     told: Option<Instant>,
@@ -73,11 +82,18 @@ pub(crate) struct Metered<F> {
 }
 
 impl<F> Metered<F> {
-    pub(crate) fn new(inner: F, millicores: u32, provider: &str, metrics: ProviderMetrics) -> Self {
+    pub(crate) fn new(
+        inner: F,
+        millicores: u32,
+        provider: &str,
+        vitals: Arc<Vitals>,
+        metrics: ProviderMetrics,
+    ) -> Self {
         Self {
             inner: Box::pin(inner),
             budget: Budget::new(millicores, Instant::now()),
             pause: None,
+            vitals,
             metrics,
             provider: provider.to_owned(),
             told: None,
@@ -116,10 +132,12 @@ impl<F: Future> Future for Metered<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let metered = self.get_mut();
-        if let Some((pause, since)) = &mut metered.pause {
-            std::task::ready!(pause.as_mut().poll(cx));
+        while let Some((piece, since)) = &mut metered.pause {
+            std::task::ready!(piece.as_mut().poll(cx));
             metered.metrics.was_throttled(since.elapsed());
-            metered.pause = None;
+            metered.vitals.beat();
+            let now = Instant::now();
+            metered.pause = metered.budget.spend(Duration::ZERO, now).map(|left| piece_of(left, now));
         }
         let (outcome, used) = metered.slice(cx);
         metered.metrics.used_cpu(used);
@@ -128,14 +146,18 @@ impl<F: Future> Future for Metered<F> {
             && let Some(pause) = metered.budget.spend(used, now)
         {
             metered.tell(now);
-            let mut timer = Box::pin(sleep(pause));
             // It is what wakes this task next; what the guest waits for is looked at after the pause.
-            if timer.as_mut().poll(cx).is_pending() {
-                metered.pause = Some((timer, now));
+            let (mut piece, since) = piece_of(pause, now);
+            if piece.as_mut().poll(cx).is_pending() {
+                metered.pause = Some((piece, since));
             }
         }
         outcome
     }
+}
+
+fn piece_of(pause: Duration, now: Instant) -> (Pin<Box<Sleep>>, Instant) {
+    (Box::pin(sleep(pause.min(LONGEST_PIECE))), now)
 }
 
 /// CPU time of this thread.

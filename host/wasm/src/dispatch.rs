@@ -19,6 +19,7 @@ use crate::call::{DELETE, Job, Kind, Lane, Permit, Reply, Request};
 use crate::gate::Gate;
 use crate::quarantine::Quarantine;
 use crate::strikes::{CULPRIT_STRIKES, Strikes};
+use crate::turns::{Turn, Turns};
 
 /// How long a call waits for a provider that is being started. Most crashes are over by then and the caller never hears of them.
 const READY_WAIT: Duration = Duration::from_secs(5);
@@ -33,10 +34,6 @@ pub(crate) const MAX_SESSIONS: usize = 128;
 /// How often a job is carried to the next incarnation when one ends before it could begin. Then the provider is crashing all the
 /// time, and the caller should hear of it.
 const CARRIES: usize = 3;
-
-/// How long a suspect is alone among the suspects. One that crashes the provider does so at once, or after the two seconds that a loop
-/// is given; one that is only slow must not keep the innocent ones waiting for its whole call.
-const TURN: Duration = Duration::from_secs(3);
 
 /// Where the provider is in its life.
 #[derive(Clone, Debug)]
@@ -125,7 +122,12 @@ impl Dispatch {
             let gate = self.ready().await?;
             match gate.submit(job).await {
                 Ok(()) => {
-                    return match isolated(turn.take(), gate.answer(kind, answer)).await {
+                    let answer = gate.answer(kind, answer);
+                    let answer = match turn.take() {
+                        Some(turn) => turn.hold(answer).await,
+                        None => answer.await,
+                    };
+                    return match answer {
                         Ok(value) => Ok((value, gate)),
                         Err(fault) => Err(fault.into_error(kind, uid)),
                     };
@@ -171,16 +173,13 @@ impl Dispatch {
     }
 
     /// The suspects' turn, for one of them; nothing for a convict.
-    async fn turn(
-        &self,
-        kind: Kind,
-        uid: Option<&Arc<str>>,
-        plan: Option<&PodPlan>,
-    ) -> Result<Option<OwnedSemaphorePermit>, Error> {
+    async fn turn(&self, kind: Kind, uid: Option<&Arc<str>>, plan: Option<&PodPlan>) -> Result<Option<Turn>, Error> {
         match uid.filter(|uid| self.suspects.contains(uid)) {
             Some(uid) => {
                 self.suspects.admit(kind, uid, plan.map(content))?;
-                acquire(&self.suspects.turn, kind).await.map(Some)
+                let alone = self.suspects.must_be_alone(uid);
+                let turn = self.suspects.turns.take(uid, alone, kind.deadline).await;
+                turn.map(Some).ok_or_else(|| no_place(kind))
             }
             None => Ok(None),
         }
@@ -196,19 +195,6 @@ impl Dispatch {
     }
 }
 
-/// Awaits an answer, holding the suspects' turn for its first moments only.
-async fn isolated<T>(turn: Option<OwnedSemaphorePermit>, answer: impl Future<Output = T>) -> T {
-    let Some(turn) = turn else { return answer.await };
-    let mut answer = std::pin::pin!(answer);
-    match timeout(TURN, answer.as_mut()).await {
-        Ok(answer) => answer,
-        Err(_) => {
-            drop(turn);
-            answer.await
-        }
-    }
-}
-
 /// A permit, waiting for it no longer than the call itself may take.
 async fn acquire(semaphore: &Arc<Semaphore>, kind: Kind) -> Result<OwnedSemaphorePermit, Error> {
     // The usual case needs no timer.
@@ -218,13 +204,17 @@ async fn acquire(semaphore: &Arc<Semaphore>, kind: Kind) -> Result<OwnedSemaphor
     match timeout(kind.deadline, Arc::clone(semaphore).acquire_owned()).await {
         Ok(Ok(permit)) => Ok(permit),
         Ok(Err(_)) => Err(stopped()),
-        Err(_) => Err(Error::Unavailable {
-            message: format!(
-                "no place for {} within {:?}: the provider is busy with other calls",
-                kind.name, kind.deadline
-            ),
-            retry_after: None,
-        }),
+        Err(_) => Err(no_place(kind)),
+    }
+}
+
+fn no_place(kind: Kind) -> Error {
+    Error::Unavailable {
+        message: format!(
+            "no place for {} within {:?}: the provider is busy with other calls",
+            kind.name, kind.deadline
+        ),
+        retry_after: None,
     }
 }
 
@@ -250,7 +240,7 @@ pub(crate) struct Suspects {
     record: Mutex<Record>,
     /// How many there are. Nearly always 0, and then no call needs to look further.
     count: AtomicUsize,
-    turn: Arc<Semaphore>,
+    turns: Turns,
     quarantined: Gauge,
 }
 
@@ -264,15 +254,15 @@ struct Record {
 
 impl Suspects {
     fn new(quarantined: Gauge) -> Self {
-        let turn = Arc::new(Semaphore::new(1));
-        Self { record: Mutex::default(), count: AtomicUsize::new(0), turn, quarantined }
+        Self { record: Mutex::default(), count: AtomicUsize::new(0), turns: Turns::default(), quarantined }
     }
 
     /// A crash with these pods in flight; gives back their strikes.
     pub(crate) fn crashed(&self, in_flight: Vec<Arc<str>>, why: &str) -> HashMap<Arc<str>, u32> {
         let mut record = self.lock();
         let Record { strikes, quarantine, contents } = &mut *record;
-        let struck = strikes.crashed(in_flight);
+        let alone = self.turns.alone();
+        let struck = strikes.crashed(in_flight, |uid| alone.as_ref() == Some(uid));
         contents.retain(|uid, _| strikes.is_suspect(uid));
         for (uid, strikes) in struck.iter().filter(|(_, strikes)| **strikes >= CULPRIT_STRIKES) {
             let content = contents.get(uid).copied();
@@ -309,6 +299,11 @@ impl Suspects {
     fn tell(&self, record: &Record) {
         self.count.store(record.strikes.len(), Ordering::Release);
         self.quarantined.set(i64::try_from(record.quarantine.len()).unwrap_or(i64::MAX));
+    }
+
+    /// Whether the next crash would convict it.
+    fn must_be_alone(&self, uid: &str) -> bool {
+        self.lock().strikes.of(uid) + 1 >= CULPRIT_STRIKES
     }
 
     fn contains(&self, uid: &str) -> bool {

@@ -3,6 +3,7 @@
 //! In: the stream of `events.watch`. Out: [`ProviderEvent`]s, and node facts in the health. Invariant: order is kept; nothing is
 //! dropped silently but what is not a status; a gap is always followed by a resync.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use futures::channel::mpsc as channel;
@@ -12,8 +13,9 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 use tracing::warn;
 
-use crate::adapt::{self, MAX_TEXT_BYTES};
+use crate::adapt::{self, MAX_NAME_BYTES, MAX_STATUS_BYTES, MAX_TEXT_BYTES, Seldom};
 use crate::bindings::exports::pluglet::provider::events::Event;
+use crate::bindings::pluglet::provider::types::PodRef;
 use crate::call::{Request, WATCH};
 use crate::capabilities::log::clean;
 use crate::gate::{Fault, Gate};
@@ -24,11 +26,14 @@ mod notes;
 pub(crate) use notes::Notes;
 
 /// Events that may wait for the host, in number. A host that falls behind makes the guest wait; with a status of a few KiB each this
-/// is a few MiB.
-pub(crate) const QUEUED_EVENTS: usize = 1024;
+/// is less than a MiB, and with the largest that are allowed 128 MiB. Eight times as many would let a guest hold a GiB.
+pub(crate) const QUEUED_EVENTS: usize = 128;
 
-/// Batches between the store and this task.
-const BUFFERED_BATCHES: usize = 16;
+/// Batches between the store and this task. Each may have [`BATCH`] of the largest statuses.
+const BUFFERED_BATCHES: usize = 2;
+
+/// Events that are taken from the guest at once. All may point at the same bytes in the guest, but not in the host.
+pub(crate) const BATCH: usize = 16;
 
 /// How often a provider that does not report events is listed. The host lists on `Resync`, so this is how late it notices that a
 /// container ended; the kubelet's own relist is every second, but costs no call to a remote backend.
@@ -45,7 +50,8 @@ pub(crate) async fn forward(
     publisher: &Publisher,
     notes: Notes,
 ) {
-    let mut sorter = Sorter { events, publisher, notes };
+    let (bad_status, odd_facts) = (Seldom::default(), Seldom::default());
+    let mut sorter = Sorter { events, publisher, notes, bad_status, odd_facts };
     loop {
         let pause = if features.watch {
             match open(&gate).await {
@@ -86,6 +92,34 @@ struct Sorter<'a> {
     events: mpsc::Sender<ProviderEvent>,
     publisher: &'a Publisher,
     notes: Notes,
+    bad_status: Seldom,
+    odd_facts: Seldom,
+}
+
+/// The event with everything in it cut to what is allowed, or little more: it waits in the host's memory for its turn. What was too long
+/// still is, so that it is refused or marked there as if it had come whole.
+pub(crate) fn bounded(mut event: Event, out: &mut VecDeque<Event>) {
+    match &mut event {
+        Event::Status((pod, json)) => {
+            bound_pod(pod);
+            adapt::bound(json, MAX_STATUS_BYTES);
+        }
+        Event::Gone(pod) => bound_pod(pod),
+        Event::PodEvent(event) => {
+            bound_pod(&mut event.pod);
+            adapt::bound(&mut event.reason, MAX_TEXT_BYTES);
+            adapt::bound(&mut event.message, MAX_TEXT_BYTES);
+        }
+        Event::Node(facts) => adapt::bound_facts(facts),
+        Event::Resync => {}
+    }
+    out.push_back(event);
+}
+
+fn bound_pod(pod: &mut PodRef) {
+    for text in [&mut pod.uid, &mut pod.namespace, &mut pod.name] {
+        adapt::bound(text, MAX_NAME_BYTES);
+    }
 }
 
 impl Sorter<'_> {
@@ -114,21 +148,31 @@ impl Sorter<'_> {
                 match adapt::status(&json) {
                     Ok(status) => Some(ProviderEvent::Status(key, Box::new(status))),
                     Err(error) => {
-                        warn!(pod = %key, uid = %key.uid, error = &error as &dyn std::error::Error, "a status event is dropped");
+                        if let Some(untold) = self.bad_status.admit(Instant::now()) {
+                            warn!(pod = %key, uid = %key.uid, untold, error = &error as &dyn std::error::Error, "a status event is dropped");
+                        }
                         None
                     }
                 }
             }
             Event::Gone(pod) => Some(ProviderEvent::Gone(adapt::key(&pod))),
-            Event::PodEvent(event) if !self.notes.admit(&event.pod.uid, Instant::now()) => None,
-            Event::PodEvent(event) => Some(ProviderEvent::PodEvent {
-                key: adapt::key(&event.pod),
-                warning: event.warning,
-                reason: clean(&event.reason, MAX_TEXT_BYTES),
-                message: clean(&event.message, MAX_TEXT_BYTES),
-            }),
+            Event::PodEvent(event) => {
+                let key = adapt::key(&event.pod);
+                self.notes.admit(&key.uid, Instant::now()).then(|| ProviderEvent::PodEvent {
+                    key,
+                    warning: event.warning,
+                    reason: clean(&event.reason, MAX_TEXT_BYTES),
+                    message: clean(&event.message, MAX_TEXT_BYTES),
+                })
+            }
             Event::Node(facts) => {
-                self.publisher.node(adapt::node_facts(facts));
+                let (facts, dropped) = adapt::node_facts(facts);
+                if let Some(dropped) = dropped
+                    && let Some(untold) = self.odd_facts.admit(Instant::now())
+                {
+                    warn!(dropped, untold, "the provider tells what a node cannot have, or may not say of itself");
+                }
+                self.publisher.node(facts);
                 None
             }
             Event::Resync => Some(ProviderEvent::Resync),

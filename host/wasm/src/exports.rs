@@ -13,10 +13,11 @@ use wasmtime::component::{
     Accessor, ComponentNamedList, ComponentType, FutureReader, Instance, Lift, Lower, StreamReader,
 };
 
-use crate::bindings::exports::pluglet::provider::{events, lifecycle, pods, sessions};
+use crate::bindings::exports::pluglet::provider::{events as wit_events, lifecycle, pods, sessions};
 use crate::bindings::pluglet::provider::types::{Error, PodRef};
 use crate::call::{Reply, Request};
-use crate::calls::{self, Export, call, export};
+use crate::calls::{Export, call, export};
+use crate::events;
 use crate::pump::Pump;
 use crate::state::State;
 
@@ -30,7 +31,7 @@ type Log = (StreamReader<sessions::LogItem>, FutureReader<Result<(), Error>>);
 pub(crate) struct Exports {
     start: Fallible<(lifecycle::Init,), lifecycle::Info>,
     stop: Export<(u64,), Option<Vec<u8>>>,
-    watch: Fallible<(), StreamReader<events::Event>>,
+    watch: Fallible<(), StreamReader<wit_events::Event>>,
     create: Fallible<(PodRef, pods::ResolvedPod), String>,
     update: Fallible<(PodRef, pods::ResolvedPod), String>,
     delete: Fallible<(PodRef, u32), ()>,
@@ -68,7 +69,7 @@ impl Exports {
         match request {
             Request::Start { init, reply } => pass(accessor, &self.start, (init,), deadline, reply).await,
             Request::Stop { grace_ms, reply } => {
-                let left = calls::plain(accessor, &self.stop, (grace_ms,), deadline).await?;
+                let left = call(accessor, &self.stop, (grace_ms,), deadline).await?;
                 drop(reply.send(Ok(left)));
                 Ok("ok")
             }
@@ -82,7 +83,7 @@ impl Exports {
             Request::Watch { sink, reply } => {
                 let opened = call(accessor, &self.watch, (), deadline).await?;
                 send(reply, opened, |stream| {
-                    accessor.with(|access| stream.pipe(access, Pump::new(sink, std::convert::identity, ())))
+                    accessor.with(|access| stream.pipe(access, Pump::new(sink, events::BATCH, events::bounded, ())))
                 })
             }
             Request::Logs { pod, options, sink, reply } => {

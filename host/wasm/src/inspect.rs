@@ -11,9 +11,14 @@ use serde::{Deserialize, Serialize};
 use wasmparser::{Encoding, Parser, Payload};
 
 mod contract;
+mod words;
 
 /// The custom section that the SDK writes the manifest into.
 const MANIFEST_SECTION: &str = "pluglet-manifest";
+
+/// Bytes of a manifest. A section may be as large as the file (`limits.componentSize`), and what JSON becomes in memory is many times that.
+/// A long schema has tens of KiB.
+const MAX_MANIFEST_BYTES: usize = 1 << 20;
 
 /// What a component says about itself.
 #[derive(Clone, Debug, Serialize)]
@@ -102,6 +107,24 @@ pub enum InspectError {
     /// The manifest is not what it should be.
     #[error("the component's manifest (custom section `{MANIFEST_SECTION}`) cannot be read")]
     Manifest(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The manifest is too large.
+    #[error(
+        "the component's manifest (custom section `{MANIFEST_SECTION}`) has {size} bytes, {MAX_MANIFEST_BYTES} are allowed"
+    )]
+    ManifestSize {
+        /// Its size in bytes.
+        size: usize,
+    },
+    /// A word of the manifest is not what it should be.
+    #[error("the component's manifest: {field} is {word:?}, but {rule}")]
+    ManifestWord {
+        /// Which field, such as `endpoints[0].name`.
+        field: String,
+        /// What it says.
+        word: String,
+        /// What would be right.
+        rule: &'static str,
+    },
 }
 
 /// Read what the component at `path`, of at most `limit` bytes, says about itself.
@@ -142,12 +165,21 @@ pub(crate) fn inspect_bytes(bytes: &[u8]) -> Result<Inspection, InspectError> {
     let contract = contract::exported(&sections.exports)?;
     contract::check_imports(&sections.imports)?;
     let manifest = match sections.manifest {
-        Some(json) => Some(serde_json::from_slice(json).map_err(|source| InspectError::Manifest(Box::new(source)))?),
+        Some(json) => Some(manifest(json)?),
         None => None,
     };
     let mut imports = sections.imports;
     imports.sort();
     Ok(Inspection { manifest, contract, imports, size: bytes.len() as u64 })
+}
+
+fn manifest(json: &[u8]) -> Result<Manifest, InspectError> {
+    if json.len() > MAX_MANIFEST_BYTES {
+        return Err(InspectError::ManifestSize { size: json.len() });
+    }
+    let manifest: Manifest = serde_json::from_slice(json).map_err(|source| InspectError::Manifest(Box::new(source)))?;
+    words::check(&manifest.endpoints)?;
+    Ok(manifest)
 }
 
 /// The parts of a component that tell what it is.

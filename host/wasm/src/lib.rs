@@ -39,6 +39,7 @@ mod start;
 mod state;
 mod strikes;
 mod supervisor;
+mod turns;
 mod vitals;
 
 pub use artifact::ArtifactError;

@@ -23,8 +23,11 @@ use crate::gate::Gate;
 use crate::pump::{Pump, Take};
 
 /// Batches between guest and caller. A caller that reads slowly makes the guest wait; more would only be read ahead for users who
-/// may leave.
-const BUFFERED_BATCHES: usize = 4;
+/// may leave, in as many logs as may be open.
+const BUFFERED_BATCHES: usize = 2;
+
+/// Pieces of a log in one batch: at most a mebibyte, see [`adapt::MAX_PIECE_BYTES`].
+const BATCH: usize = 16;
 
 /// How long a guest may take to say how its stream ended, once it has. It knows already; the user should not wait for it.
 const OUTCOME_WAIT: Duration = Duration::from_secs(30);
@@ -32,7 +35,7 @@ const OUTCOME_WAIT: Duration = Duration::from_secs(30);
 /// The guest's end.
 pub(crate) struct LogSink {
     items: mpsc::Sender<Vec<LogItem>>,
-    outcome: oneshot::Sender<Result<(), types::Error>>,
+    outcome: oneshot::Sender<Result<(), Error>>,
     /// Given back when the guest's stream ends, not when the user leaves: until then it costs something.
     session: OwnedSemaphorePermit,
 }
@@ -40,7 +43,7 @@ pub(crate) struct LogSink {
 /// The caller's end, before it is known which incarnation answers.
 pub(crate) struct LogSource {
     items: mpsc::Receiver<Vec<LogItem>>,
-    outcome: oneshot::Receiver<Result<(), types::Error>>,
+    outcome: oneshot::Receiver<Result<(), Error>>,
 }
 
 /// Both ends of a new log.
@@ -58,8 +61,8 @@ impl LogSink {
         stream: StreamReader<sessions::LogItem>,
         outcome: FutureReader<Result<(), types::Error>>,
     ) -> wasmtime::Result<()> {
-        stream.pipe(&mut store, Pump::new(self.items, adapt::log_item, self.session))?;
-        outcome.pipe(&mut store, Take::new(self.outcome))
+        stream.pipe(&mut store, Pump::new(self.items, BATCH, adapt::log_pieces, self.session))?;
+        outcome.pipe(&mut store, Take::new(self.outcome, |ended: Result<(), types::Error>| ended.map_err(adapt::error)))
     }
 }
 
@@ -80,7 +83,7 @@ impl LogSource {
     async fn outcome(self, gate: &Gate, uid: &Arc<str>) -> Option<Error> {
         match timeout(OUTCOME_WAIT, self.outcome).await {
             Ok(Ok(Ok(()))) => None,
-            Ok(Ok(Err(error))) => Some(adapt::error(error)),
+            Ok(Ok(Err(error))) => Some(error),
             // Both ends vanish without a word only together with the store.
             Ok(Err(_)) => Some(gate.end().await.verdict(Some(uid))),
             Err(_) => Some(Error::Timeout { call: LOGS.name, after: OUTCOME_WAIT }),

@@ -3,7 +3,7 @@
 //! In: [`ProviderOptions`]; calls of the [`Provider`] trait. Out: [`WasmProvider`]. Invariant: nothing of the component runs on the
 //! caller's runtime: a guest that hogs its threads cannot slow down the API server's watch or the kubelet's HTTP.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -12,17 +12,19 @@ use pluglet_model::provider::{Error, EventReceiver, Features, Health, LogRequest
 use pluglet_model::{PodKey, PodPlan};
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use tracing::warn;
 
-use crate::adapt;
+use crate::adapt::{self, Seldom};
+use crate::bindings::pluglet::provider::types::PodRef;
 use crate::call::{CREATE, DELETE, LIST, LOGS, Request, STATUS, UPDATE};
 use crate::dispatch::Dispatch;
 use crate::logs;
 use crate::options::ProviderOptions;
 use crate::start::{self, StartError};
 use crate::supervisor::Stop;
+use crate::supervisor::publish::Publisher;
 
 /// How long the supervisor may take beyond the grace that the provider has. It drops the store and answers; a second is plenty.
 const STOP_SLACK: Duration = Duration::from_secs(5);
@@ -30,11 +32,19 @@ const STOP_SLACK: Duration = Duration::from_secs(5);
 /// How many statuses of a list are parsed before other tasks get their turn. One takes about 10 µs.
 const PARSED_AT_ONCE: usize = 64;
 
+/// Pods in one list: many times what a node has. Each becomes an object that the host holds and an action that it may take, and a guest
+/// could invent a million in one call.
+const MAX_LISTED: usize = 20_000;
+
 /// A provider. Dropping it ends the component without saying goodbye; [`Provider::stop`] is the polite way.
 pub struct WasmProvider {
     dispatch: Arc<Dispatch>,
+    /// Weak: when the supervisor is gone, the publisher says so by being dropped.
+    publisher: Weak<Publisher>,
     health: watch::Receiver<Health>,
     orders: mpsc::Sender<Stop>,
+    /// For lists with bad statuses. A guest can have itself listed as often as it sends `resync`.
+    bad_list: Mutex<Seldom>,
     _rooms: Rooms,
 }
 
@@ -65,8 +75,14 @@ impl WasmProvider {
     /// For what will not pass: the artifact, an endpoint, the state directory, or a configuration that the provider refuses.
     pub async fn start(options: ProviderOptions) -> Result<(Self, EventReceiver), StartError> {
         let started = start::start(options).await?;
-        let provider =
-            Self { dispatch: started.dispatch, health: started.health, orders: started.orders, _rooms: started.rooms };
+        let provider = Self {
+            dispatch: started.dispatch,
+            publisher: Arc::downgrade(&started.publisher),
+            health: started.health,
+            orders: started.orders,
+            bad_list: Mutex::default(),
+            _rooms: started.rooms,
+        };
         Ok((provider, started.events))
     }
 
@@ -78,6 +94,55 @@ impl WasmProvider {
             }
             _ => Ok(()),
         }
+    }
+
+    async fn list_once(&self) -> Result<Vec<(PodKey, PodStatus)>, Error> {
+        let (listed, _) = self.dispatch.call(LIST, None, |reply| Request::List { reply }).await?;
+        let List { pods, bad } = List::read(listed).await?;
+        if let Some(Bad { count, first, error }) = bad {
+            let told = self.bad_list.lock().unwrap_or_else(PoisonError::into_inner).admit(Instant::now());
+            if let Some(untold) = told {
+                warn!(count, pod = %first, uid = %first.uid, %error, untold, "the provider lists pods with statuses that cannot be read; the first is shown");
+            }
+        }
+        Ok(pods)
+    }
+}
+
+/// What a provider lists.
+struct List {
+    pods: Vec<(PodKey, PodStatus)>,
+    bad: Option<Bad>,
+}
+
+/// Statuses of a list that cannot be read.
+struct Bad {
+    count: usize,
+    first: PodKey,
+    error: Error,
+}
+
+impl List {
+    /// The list as the host can use it. One that is too long is refused whole: no pod is touched then.
+    async fn read(listed: Vec<(PodRef, String)>) -> Result<Self, Error> {
+        if listed.len() > MAX_LISTED {
+            return Err(Error::Internal(format!("it lists {} pods, {MAX_LISTED} are allowed", listed.len())));
+        }
+        let mut list = Self { pods: Vec::with_capacity(listed.len()), bad: None };
+        for (pod, json) in listed {
+            if list.pods.len() % PARSED_AT_ONCE == PARSED_AT_ONCE - 1 {
+                tokio::task::yield_now().await;
+            }
+            let key = adapt::key(&pod);
+            // A list with a hole would look like a pod that is gone, and without a list no pod is touched: one bad status costs
+            // only itself. An empty one says that the pod is there and nothing more.
+            let status = adapt::status(&json).unwrap_or_else(|error| {
+                list.bad.get_or_insert_with(|| Bad { count: 0, first: key.clone(), error }).count += 1;
+                PodStatus::default()
+            });
+            list.pods.push((key, status));
+        }
+        Ok(list)
     }
 }
 
@@ -117,22 +182,16 @@ impl Provider for WasmProvider {
     }
 
     async fn list(&self) -> Result<Vec<(PodKey, PodStatus)>, Error> {
-        let (listed, _) = self.dispatch.call(LIST, None, |reply| Request::List { reply }).await?;
-        let mut pods = Vec::with_capacity(listed.len());
-        for (pod, json) in listed {
-            if pods.len() % PARSED_AT_ONCE == PARSED_AT_ONCE - 1 {
-                tokio::task::yield_now().await;
+        let listed = self.list_once().await;
+        if let Some(publisher) = self.publisher.upgrade() {
+            match &listed {
+                Ok(_) => publisher.listed(None),
+                // A call that a crash has cut off says nothing about the backend.
+                Err(Error::Restarting(_)) => {}
+                Err(error) => publisher.listed(Some(error.to_string())),
             }
-            let key = adapt::key(&pod);
-            // A list with a hole would look like a pod that is gone, and without a list no pod is touched: one bad status costs
-            // only itself. An empty one says that the pod is there and nothing more.
-            let status = adapt::status(&json).unwrap_or_else(|error| {
-                warn!(pod = %key, uid = %key.uid, %error, "the provider lists this pod with a status that cannot be read");
-                PodStatus::default()
-            });
-            pods.push((key, status));
         }
-        Ok(pods)
+        listed
     }
 
     async fn logs(&self, key: &PodKey, request: LogRequest) -> Result<LogStream, Error> {
@@ -151,5 +210,36 @@ impl Provider for WasmProvider {
         if self.orders.send(Stop { grace, done }).await.is_ok() {
             let _ = timeout(grace + STOP_SLACK, gone).await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listed(count: usize, json: &str) -> Vec<(PodRef, String)> {
+        let pod = |n: usize| PodRef {
+            uid: n.to_string(),
+            namespace: "default".to_owned(),
+            name: n.to_string(),
+            generation: 1,
+        };
+        (0..count).map(|n| (pod(n), json.to_owned())).collect()
+    }
+
+    #[tokio::test]
+    async fn a_list_that_is_too_long_is_refused_whole_and_told_with_its_length() {
+        assert_eq!(List::read(listed(MAX_LISTED, "{}")).await.unwrap().pods.len(), MAX_LISTED);
+        let error = List::read(listed(MAX_LISTED + 1, "{}")).await.err().unwrap();
+        assert!(matches!(&error, Error::Internal(text) if text.contains("20001") && text.contains("20000")), "{error}");
+    }
+
+    #[tokio::test]
+    async fn bad_statuses_of_a_list_cost_only_themselves_and_are_summed_up() {
+        let mut pods = listed(200, "phase: Running");
+        pods.extend(listed(1, "{}"));
+        let list = List::read(pods).await.unwrap();
+        let bad = list.bad.unwrap();
+        assert_eq!((list.pods.len(), bad.count, &*bad.first.uid), (201, 200, "0"));
     }
 }

@@ -1,32 +1,52 @@
 //! From a stream of the guest into a channel of the host.
 //!
 //! In: `stream<T>`. Out: batches in a bounded channel. Invariant: the guest's write waits while the channel is full, and ends with
-//! "dropped" once the receiver is gone; no more than one batch is lifted at a time.
+//! "dropped" once the receiver is gone; no more than one batch is lifted at a time, and what waits in the channel has been through
+//! `convert`, which bounds it: what one lift may copy (`limits.hostcallBytes`) is far more than may wait.
 
+use std::collections::VecDeque;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use futures::channel::mpsc;
 use tokio::sync::oneshot;
 use wasmtime::StoreContextMut;
 use wasmtime::component::{FutureConsumer, Lift, Source, StreamConsumer, StreamResult};
 
-/// Items that are taken from the guest at once. Larger batches save little and are held in the host's memory: 64 log lines of 16 KiB
-/// are a megabyte.
-const BATCH: usize = 64;
+/// Makes of one item of the guest what goes on: one, or several where it was too long for one.
+type Convert<T, U> = fn(T, &mut VecDeque<U>);
 
 /// Pumps items, each through `convert`.
 pub(crate) struct Pump<T, U, G> {
     sink: mpsc::Sender<Vec<U>>,
-    convert: fn(T) -> U,
+    /// Items that are taken from the guest, and handed on, at once. Each batch is in the host's memory, and a guest of 1 MiB can make
+    /// every item of it point at the same bytes.
+    batch: usize,
+    convert: Convert<T, U>,
+    /// Taken and converted, more than fits into one batch. Empty whenever the guest's write is answered.
+    held: VecDeque<U>,
     /// Dropped with the stream: what is counted for as long as it is open.
     _guard: G,
 }
 
 impl<T, U, G> Pump<T, U, G> {
     /// A pump into `sink`.
-    pub(crate) fn new(sink: mpsc::Sender<Vec<U>>, convert: fn(T) -> U, guard: G) -> Self {
-        Self { sink, convert, _guard: guard }
+    pub(crate) fn new(sink: mpsc::Sender<Vec<U>>, batch: usize, convert: Convert<T, U>, guard: G) -> Self {
+        Self { sink, batch, convert, held: VecDeque::new(), _guard: guard }
+    }
+
+    /// Hand on what is held, a batch at a time. `Pending` while the channel is full.
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<StreamResult> {
+        while !self.held.is_empty() {
+            if ready!(self.sink.poll_ready(cx)).is_err() {
+                return Poll::Ready(StreamResult::Dropped);
+            }
+            let batch = self.held.drain(..self.batch.min(self.held.len())).collect();
+            if self.sink.start_send(batch).is_err() {
+                return Poll::Ready(StreamResult::Dropped);
+            }
+        }
+        Poll::Ready(StreamResult::Completed)
     }
 }
 
@@ -34,7 +54,7 @@ impl<D, T, U, G> StreamConsumer<D> for Pump<T, U, G>
 where
     D: 'static,
     T: Lift + Send + 'static,
-    U: Send + 'static,
+    U: Send + Unpin + 'static,
     G: Send + Unpin + 'static,
 {
     type Item = T;
@@ -47,6 +67,10 @@ where
         finish: bool,
     ) -> Poll<wasmtime::Result<StreamResult>> {
         let pump = self.get_mut();
+        // Taken from this write already, so it cannot be cancelled any more: a guest that tries waits for the receiver, as in its write.
+        if !pump.held.is_empty() {
+            return pump.poll_flush(cx).map(Ok);
+        }
         match pump.sink.poll_ready(cx) {
             Poll::Ready(Ok(())) => {}
             Poll::Ready(Err(_)) => return Poll::Ready(Ok(StreamResult::Dropped)),
@@ -54,34 +78,38 @@ where
             Poll::Pending if finish => return Poll::Ready(Ok(StreamResult::Cancelled)),
             Poll::Pending => return Poll::Pending,
         }
-        let count = source.remaining(&mut store).min(BATCH);
+        let count = source.remaining(&mut store).min(pump.batch);
         if count == 0 {
             // The guest only asks whether a write would be taken.
             return Poll::Ready(Ok(StreamResult::Completed));
         }
         let mut items = Vec::with_capacity(count);
         source.read(&mut store, &mut items)?;
-        match pump.sink.start_send(items.into_iter().map(pump.convert).collect()) {
-            Ok(()) => Poll::Ready(Ok(StreamResult::Completed)),
-            Err(_) => Poll::Ready(Ok(StreamResult::Dropped)),
+        for item in items {
+            (pump.convert)(item, &mut pump.held);
         }
+        pump.poll_flush(cx).map(Ok)
     }
 }
 
-/// Takes the one value of a `future<T>`.
-pub(crate) struct Take<T>(Option<oneshot::Sender<T>>);
+/// Takes the one value of a `future<T>`, through `convert`: it may wait long for who asked for it, and must be bounded by then.
+pub(crate) struct Take<T, U> {
+    sink: Option<oneshot::Sender<U>>,
+    convert: fn(T) -> U,
+}
 
-impl<T> Take<T> {
+impl<T, U> Take<T, U> {
     /// Takes it into `sink`.
-    pub(crate) fn new(sink: oneshot::Sender<T>) -> Self {
-        Self(Some(sink))
+    pub(crate) fn new(sink: oneshot::Sender<U>, convert: fn(T) -> U) -> Self {
+        Self { sink: Some(sink), convert }
     }
 }
 
-impl<D, T> FutureConsumer<D> for Take<T>
+impl<D, T, U> FutureConsumer<D> for Take<T, U>
 where
     D: 'static,
     T: Lift + Send + 'static,
+    U: Send + 'static,
 {
     type Item = T;
 
@@ -94,10 +122,14 @@ where
     ) -> Poll<wasmtime::Result<()>> {
         let mut value: Option<T> = None;
         source.read(store, &mut value)?;
-        if let (Some(value), Some(sink)) = (value, self.get_mut().0.take()) {
+        let take = self.get_mut();
+        if let (Some(value), Some(sink)) = (value, take.sink.take()) {
             // Nobody waits for it any more: the user has left.
-            let _ = sink.send(value);
+            let _ = sink.send((take.convert)(value));
         }
         Poll::Ready(Ok(()))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -99,6 +99,7 @@ pub enum StartError {
 /// A supervisor at work, and the ends that lead to it.
 pub(crate) struct Started {
     pub(crate) dispatch: Arc<Dispatch>,
+    pub(crate) publisher: Arc<Publisher>,
     pub(crate) health: watch::Receiver<Health>,
     pub(crate) orders: mpsc::Sender<Stop>,
     pub(crate) events: EventReceiver,
@@ -134,6 +135,7 @@ pub(crate) async fn start(options: ProviderOptions) -> Result<Started, StartErro
     let dispatch = Arc::new(Dispatch::new(seen.phase, limits.concurrency, capabilities.metrics.quarantined.clone()));
     let (events, events_seen) = mpsc::channel(QUEUED_EVENTS);
     let (orders, orders_seen) = mpsc::channel(1);
+    let publisher = Arc::new(publisher);
     let supervisor = Supervisor {
         pre,
         capabilities,
@@ -142,7 +144,7 @@ pub(crate) async fn start(options: ProviderOptions) -> Result<Started, StartErro
         config_json: options.config_json,
         handoff,
         dispatch: Arc::clone(&dispatch),
-        publisher: Arc::new(publisher),
+        publisher: Arc::clone(&publisher),
         events,
         orders: orders_seen,
         backoff: Backoff::default(),
@@ -152,7 +154,9 @@ pub(crate) async fn start(options: ProviderOptions) -> Result<Started, StartErro
     match seen.first.await {
         Ok(Err(message)) => Err(StartError::Refused(message)),
         // Without a word the supervisor is gone; the health says so.
-        Ok(Ok(())) | Err(_) => Ok(Started { dispatch, health: seen.health, orders, events: events_seen, rooms }),
+        Ok(Ok(())) | Err(_) => {
+            Ok(Started { dispatch, publisher, health: seen.health, orders, events: events_seen, rooms })
+        }
     }
 }
 

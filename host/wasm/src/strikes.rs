@@ -4,8 +4,9 @@
 //! answered since its last crash has no strikes; the table never exceeds [`MAX_SUSPECTS`].
 //!
 //! A trap loses every call in flight, and nothing tells whose fault it was. So each of them gets a strike and becomes a suspect. Of
-//! the suspects only one begins at a time, and is alone for its first seconds (the caller sees to that): if it was innocent, its answer
-//! clears it; if it was not, the next crash strikes it again and, at worst, some that have been slow without crashing.
+//! the suspects only one begins at a time (see [`crate::turns`]): if it was innocent, its answer clears it; if it was not, the next crash
+//! strikes it again and, at worst, some that have been slow without crashing. So the last strike, which convicts, is only for one that
+//! was alone.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -33,15 +34,22 @@ struct Entry {
 }
 
 impl Strikes {
-    /// Give one strike to each UID, once however often it is named. Gives back their counts.
-    pub(crate) fn crashed(&mut self, in_flight: impl IntoIterator<Item = Arc<str>>) -> HashMap<Arc<str>, u32> {
+    /// Give one strike to each UID, once however often it is named. The one that convicts is given only to those that `alone` says were the
+    /// only suspects inside. Gives back their counts.
+    pub(crate) fn crashed(
+        &mut self,
+        in_flight: impl IntoIterator<Item = Arc<str>>,
+        alone: impl Fn(&Arc<str>) -> bool,
+    ) -> HashMap<Arc<str>, u32> {
         self.crashes += 1;
         let mut struck = HashMap::new();
         for uid in in_flight {
             let entry = self.table.entry(Arc::clone(&uid)).or_insert(Entry { strikes: 0, crash: 0 });
             if entry.crash < self.crashes {
                 entry.crash = self.crashes;
-                entry.strikes = entry.strikes.saturating_add(1);
+                if entry.strikes + 1 < CULPRIT_STRIKES || alone(&uid) {
+                    entry.strikes = entry.strikes.saturating_add(1);
+                }
             }
             struck.insert(uid, entry.strikes);
         }
@@ -57,6 +65,11 @@ impl Strikes {
     /// Whether calls for this UID must wait for the suspects' turn.
     pub(crate) fn is_suspect(&self, uid: &str) -> bool {
         self.table.contains_key(uid)
+    }
+
+    /// How many strikes a UID has.
+    pub(crate) fn of(&self, uid: &str) -> u32 {
+        self.table.get(uid).map_or(0, |entry| entry.strikes)
     }
 
     /// How many suspects there are.
@@ -90,7 +103,7 @@ mod tests {
     #[test]
     fn everyone_in_flight_is_struck_once_per_crash() {
         let mut strikes = Strikes::default();
-        let struck = strikes.crashed(uids(&["a", "b", "a"]));
+        let struck = strikes.crashed(uids(&["a", "b", "a"]), |_| true);
         assert_eq!(struck, HashMap::from([("a".into(), 1), ("b".into(), 1)]));
         assert!(strikes.is_suspect("a") && strikes.is_suspect("b") && !strikes.is_suspect("c"));
     }
@@ -98,31 +111,40 @@ mod tests {
     #[test]
     fn an_answer_clears_a_suspect() {
         let mut strikes = Strikes::default();
-        strikes.crashed(uids(&["a", "b"]));
+        strikes.crashed(uids(&["a", "b"]), |_| true);
         strikes.answered("a");
         assert!(!strikes.is_suspect("a") && strikes.is_suspect("b"));
-        assert_eq!(strikes.crashed(uids(&["a"])).get("a"), Some(&1));
+        assert_eq!(strikes.crashed(uids(&["a"]), |_| true).get("a"), Some(&1));
     }
 
     #[test]
     fn the_third_crash_in_a_row_makes_a_culprit() {
         let mut strikes = Strikes::default();
-        strikes.crashed(uids(&["culprit", "x", "y"]));
+        strikes.crashed(uids(&["culprit", "x", "y"]), |_| true);
         strikes.answered("x");
-        strikes.crashed(uids(&["culprit", "new"]));
+        strikes.crashed(uids(&["culprit", "new"]), |_| true);
         strikes.answered("y");
         strikes.answered("new");
-        let struck = strikes.crashed(uids(&["culprit"]));
+        let struck = strikes.crashed(uids(&["culprit"]), |_| true);
         assert_eq!(struck.get("culprit"), Some(&CULPRIT_STRIKES));
         assert_eq!(strikes.len(), 1);
     }
 
     #[test]
+    fn nobody_is_convicted_for_having_been_there_when_others_crashed() {
+        let mut strikes = Strikes::default();
+        for _ in 0..10 {
+            strikes.crashed(uids(&["slow", "culprit"]), |uid| &**uid == "culprit");
+        }
+        assert_eq!((strikes.of("slow"), strikes.of("culprit")), (CULPRIT_STRIKES - 1, 10));
+    }
+
+    #[test]
     fn the_table_forgets_the_oldest_crashes_first() {
         let mut strikes = Strikes::default();
-        strikes.crashed(uids(&["old"]));
+        strikes.crashed(uids(&["old"]), |_| true);
         let many: Vec<Arc<str>> = (0..MAX_SUSPECTS).map(|n| Arc::from(format!("uid-{n}"))).collect();
-        strikes.crashed(many);
+        strikes.crashed(many, |_| true);
         assert_eq!(strikes.len(), MAX_SUSPECTS);
         assert!(!strikes.is_suspect("old"));
     }

@@ -202,7 +202,8 @@ impl Supervisor {
             .run(),
         );
         let metrics = self.capabilities.metrics.clone();
-        let running = Metered::new(instance.run(queue), self.limits.cpu_millicores, self.name(), metrics);
+        let running =
+            Metered::new(instance.run(queue), self.limits.cpu_millicores, self.name(), Arc::clone(&vitals), metrics);
         Incarnation { running: Box::pin(running), gate, tell_end, vitals, duties }
     }
 

@@ -108,3 +108,19 @@ pub(crate) fn leak_tasks(host: &Host, n: u64) -> Value {
     }
     json!({"leaked": n})
 }
+
+/// Look through all of the memory for a text, which is given backwards so that it does not stand there because it was asked for.
+pub(crate) fn scan_memory(backwards: &str) -> Value {
+    #[cfg(target_arch = "wasm32")]
+    {
+        let bytes = core::arch::wasm32::memory_size::<0>() * 65_536;
+        #[expect(unsafe_code, reason = "an attacker looks where it likes, and all of this memory is its own")]
+        // SAFETY: the linear memory has so many bytes, all of them readable; address 0 is left out, which no slice may begin at.
+        let memory = unsafe { std::slice::from_raw_parts(std::ptr::without_provenance::<u8>(1), bytes - 1) };
+        let found =
+            memory.windows(backwards.len()).filter(|window| window.iter().eq(backwards.as_bytes().iter().rev()));
+        json!({"found": found.count(), "bytes": bytes})
+    }
+    #[cfg(not(target_arch = "wasm32"))]
+    crate::seen::failed("native", format!("only a component can look for {} bytes", backwards.len()))
+}

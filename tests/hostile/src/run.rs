@@ -78,6 +78,7 @@ async fn simple(host: &Host, pod: &PodRef, what: &Simple) -> Value {
         Simple::LeakTasks { n } => abuse::leak_tasks(host, *n),
         Simple::Random { bytes } => Value::Object(Seen::of(&host.random_bytes(*bytes)).into_fields()),
         Simple::Env => ambient::look_around(),
+        Simple::ScanMemory { backwards } => abuse::scan_memory(backwards),
         Simple::Sleep { ms } => {
             host.sleep(Duration::from_millis(*ms)).await;
             json!({})

@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::{NodeCondition, Taint};
 use pluglet_model::provider::NodeFacts;
 
+use super::MAX_TEXT_BYTES;
+use crate::bindings::exports::pluglet::provider::lifecycle;
 use crate::capabilities::log::clean;
 
 /// Facts of one kind. Each is a piece of an object that every watcher of nodes receives again and again.
@@ -19,6 +21,35 @@ const OWN_PREFIXES: [&str; 3] = ["kubelet.kubernetes.io", "node.kubernetes.io", 
 
 /// Suffixes of quantities.
 const SUFFIXES: [&str; 16] = ["", "n", "u", "m", "k", "M", "G", "T", "P", "E", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
+
+/// Longest word of a fact in bytes that is looked at: a qualified name has at most 253 + 1 + 63. A longer one is refused in any case, and
+/// need not wait for that in the host's memory.
+const MAX_WORD_BYTES: usize = 320;
+
+/// Cut what a guest tells to what can be right, so that no more than that waits until it is looked at. Where there is too much, the rest
+/// is forgotten.
+pub(crate) fn bound(facts: &mut lifecycle::NodeFacts) {
+    let cut = |text: &mut String| super::bound(text, MAX_WORD_BYTES);
+    let lifecycle::NodeFacts { capacity, allocatable, architecture, operating_system, labels, taints, conditions } =
+        facts;
+    for pairs in [capacity, allocatable, labels] {
+        some_of(pairs, |(name, value)| [name, value].into_iter().for_each(cut));
+    }
+    some_of(taints, |taint| [&mut taint.key, &mut taint.value, &mut taint.effect].into_iter().for_each(cut));
+    some_of(conditions, |condition| {
+        [&mut condition.type_, &mut condition.status].into_iter().for_each(cut);
+        [&mut condition.reason, &mut condition.message].into_iter().for_each(|text| super::bound(text, MAX_TEXT_BYTES));
+    });
+    [architecture, operating_system].into_iter().for_each(cut);
+}
+
+/// The first [`MAX_FACTS`], each cut.
+fn some_of<T>(all: &mut Vec<T>, cut: impl FnMut(&mut T)) {
+    all.truncate(MAX_FACTS);
+    // Truncating alone keeps the memory.
+    all.shrink_to_fit();
+    all.iter_mut().for_each(cut);
+}
 
 /// The facts that hold, and for each other one a few words.
 pub(super) fn checked(facts: NodeFacts) -> (NodeFacts, Vec<String>) {

@@ -40,3 +40,51 @@ fn features_keep_their_names() {
     let logs = features(lifecycle::Features::LOGS | lifecycle::Features::PORT_FORWARD);
     assert_eq!(logs.names(), ["logs", "port-forward"]);
 }
+
+#[test]
+fn a_key_cannot_forge_a_line_and_is_as_long_as_a_name_may_be() {
+    let long = "n".repeat(MAX_NAME_BYTES);
+    let pod = |uid: &str| types::PodRef {
+        uid: uid.to_owned(),
+        namespace: "a\nERROR forged".to_owned(),
+        name: "\u{1b}[31m".to_owned(),
+        generation: 1,
+    };
+    let key = key(&pod(&long));
+    assert_eq!((&*key.uid, &*key.namespace, &*key.name), (long.as_str(), "a ERROR forged", " [31m"));
+    let cut = super::key(&pod(&format!("{long}n")));
+    assert!(cut.uid.len() <= MAX_NAME_BYTES && cut.uid.ends_with('…'), "{}", cut.uid);
+}
+
+#[test]
+fn a_long_piece_of_a_log_becomes_several_and_nothing_is_lost() {
+    let bytes: Vec<u8> = (0..=255).cycle().take(MAX_PIECE_BYTES * 2 + 1).collect();
+    let line = sessions::LogLine { time_unix_ns: Some(7), source: sessions::LogSource::Stderr, bytes: bytes.clone() };
+    let mut out = VecDeque::new();
+    log_pieces(sessions::LogItem::Line(line), &mut out);
+    log_pieces(sessions::LogItem::CaughtUp, &mut out);
+    assert!(matches!(out.pop_back(), Some(LogItem::CaughtUp)));
+    let mut whole = Vec::new();
+    for piece in out {
+        let LogItem::Line { time_unix_ns: Some(7), stderr: true, bytes } = piece else { panic!("not a piece of it") };
+        assert!(bytes.len() <= MAX_PIECE_BYTES);
+        whole.extend_from_slice(&bytes);
+    }
+    assert!(whole == bytes);
+}
+
+#[test]
+fn bounded_text_is_cut_between_characters_and_still_seen_to_be_too_long() {
+    let mut text = "ä".repeat(1000);
+    bound(&mut text, 5);
+    assert_eq!((text.as_str(), text.capacity()), ("äää", 6));
+    let mut fits = "abcde".to_owned();
+    bound(&mut fits, 5);
+    assert_eq!(fits, "abcde");
+}
+
+#[test]
+fn a_status_that_is_small_as_json_and_large_in_memory_is_refused() {
+    let bomb = format!("{{\"containerStatuses\":[{}]}}", ["{}"; 5000].join(","));
+    assert!(matches!(status(&bomb), Err(Error::Invalid(_))));
+}

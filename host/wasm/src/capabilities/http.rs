@@ -4,6 +4,7 @@
 //! [`pluglet_egress`] alone; here words are translated and bytes carried, never further than the other end has room.
 
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -69,9 +70,15 @@ impl<T: Send> http::HostWithStore<T> for State {
         let name = request.endpoint.clone();
         let cap = usize::try_from(max_bytes).unwrap_or(usize::MAX);
         // Beside the store: what the request costs does not keep the guest's other calls waiting. Dropped with the call.
-        let fetching = async move { egress.fetch(outgoing(request), Bytes::from(body), cap).await };
-        let fetching = AbortOnDropHandle::new(Handle::current().spawn(fetching));
-        let answer = fetching.await.map_err(|_| HttpError::Other("the request broke off inside pluglet".to_owned()))?;
+        let mut fetching = Box::pin(async move { egress.fetch(outgoing(request), Bytes::from(body), cap).await });
+        // At once as far as the checks and the room for its body: what is refused must not pile up as tasks.
+        let answer = match futures::poll!(fetching.as_mut()) {
+            Poll::Ready(answer) => answer,
+            Poll::Pending => {
+                let fetching = AbortOnDropHandle::new(Handle::current().spawn(fetching));
+                fetching.await.map_err(|_| HttpError::Other("the request broke off inside pluglet".to_owned()))?
+            }
+        };
         answer.map(whole).map_err(|failure| error(&name, failure))
     }
 

@@ -26,6 +26,20 @@ const MAX_KEY_BYTES: usize = 512;
 /// Longest value in bytes. One record is one write; a larger one would hold the store for milliseconds.
 const MAX_VALUE_BYTES: usize = 256 << 10;
 
+/// What an entry costs besides its key and value, in bytes: its place in the map, two allocations, its record in the file. Without it
+/// 64 MiB of keys of 4 bytes would be 16 million entries and GiBs of the host's memory.
+const ENTRY_BYTES: usize = 128;
+
+/// What one entry counts for.
+fn cost(key: &str, value: &[u8]) -> usize {
+    ENTRY_BYTES + key.len() + value.len()
+}
+
+/// What all of them count for.
+fn cost_of(map: &BTreeMap<String, Vec<u8>>) -> usize {
+    map.iter().map(|(key, value)| cost(key, value)).sum()
+}
+
 /// The memory of one provider.
 pub(crate) struct Kv {
     inner: Mutex<Inner>,
@@ -34,7 +48,7 @@ pub(crate) struct Kv {
 
 struct Inner {
     map: BTreeMap<String, Vec<u8>>,
-    /// Bytes of all keys and values.
+    /// What the entries count for, see [`cost`].
     live: usize,
     journal: Journal,
 }
@@ -46,7 +60,7 @@ impl Kv {
     /// When the directory cannot be used or another process holds the lock.
     pub(crate) fn open(state_dir: &Path, node: &str, provider: &str, quota: usize) -> Result<Self, OpenError> {
         let (journal, map) = Journal::open(&state_dir.join("kv").join(node), provider)?;
-        let live = map.iter().map(|(key, value)| key.len() + value.len()).sum();
+        let live = cost_of(&map);
         Ok(Self { inner: Mutex::new(Inner { map, live, journal }), quota })
     }
 
@@ -69,12 +83,13 @@ impl Kv {
             )));
         }
         let mut inner = self.lock();
-        let before = inner.map.get(&key).map_or(0, |old| key.len() + old.len());
-        let live = inner.live - before + key.len() + value.len();
-        if live > self.quota {
+        let before = inner.map.get(&key).map_or(0, |old| cost(&key, old));
+        let live = inner.live - before + cost(&key, &value);
+        // What was stored under a larger quota may still be made smaller.
+        if live > self.quota && live > inner.live {
             let quota = self.quota;
             return Err(KvError::TooLarge(format!(
-                "the provider's memory would grow to {live} bytes, {quota} are granted"
+                "the provider's memory would grow to {live} bytes, {quota} are granted (each entry counts {ENTRY_BYTES} more than its key and value)"
             )));
         }
         inner.journal.append(&Change::Put { key: &key, value: &value }).map_err(io)?;
@@ -85,9 +100,9 @@ impl Kv {
 
     fn delete(&self, key: &str) -> Result<(), KvError> {
         let mut inner = self.lock();
-        let Some(old) = inner.map.get(key).map(Vec::len) else { return Ok(()) };
+        let Some(freed) = inner.map.get(key).map(|old| cost(key, old)) else { return Ok(()) };
         inner.journal.append(&Change::Delete { key }).map_err(io)?;
-        inner.live -= key.len() + old;
+        inner.live -= freed;
         inner.map.remove(key);
         inner.tidy()
     }

@@ -21,6 +21,16 @@ use crate::state::State;
 /// RFC 6455 section 7.4.1: the end was in order.
 const NORMAL: u16 = 1000;
 
+/// As above: a message was too big.
+const TOO_BIG: u16 = 1009;
+
+/// Bytes of one message, as the contract says. The way out refuses a larger one too, but only when it is its turn; until then a guest
+/// could leave as many times `limits.hostcallBytes` with the host as it has open connections.
+const MAX_MESSAGE_BYTES: usize = 1 << 20;
+
+/// Messages that are taken from the guest at once. More would only wait for the one before, a mebibyte each.
+const BATCH: usize = 1;
+
 impl websocket::Host for State {}
 
 impl<T: Send> websocket::HostWithStore<T> for State {
@@ -42,7 +52,7 @@ impl<T: Send> websocket::HostWithStore<T> for State {
         let (sink, messages) = mpsc::channel(0);
         let opened = accessor.with(|mut access| {
             access.get().tasks.spawn(write_all(messages, socket.outgoing));
-            guest.pipe(&mut access, Pump::new(sink, to_peer, ()))?;
+            guest.pipe(&mut access, Pump::new(sink, BATCH, |message, out| out.push_back(to_peer(message)), ()))?;
             StreamReader::new(&mut access, FromPeer { incoming: socket.incoming })
         });
         let incoming = opened.map_err(|failure| no_handle(&failure))?;
@@ -50,8 +60,15 @@ impl<T: Send> websocket::HostWithStore<T> for State {
     }
 }
 
+/// A message that is too large becomes the end: what it would have been is not held any longer.
 fn to_peer(message: websocket::Message) -> Message {
+    let length = match &message {
+        websocket::Message::Text(text) => text.len(),
+        websocket::Message::Binary(bytes) => bytes.len(),
+        websocket::Message::Close(_) => 0,
+    };
     match message {
+        _ if length > MAX_MESSAGE_BYTES => Message::Close(TOO_BIG),
         websocket::Message::Text(text) => Message::Text(text),
         websocket::Message::Binary(bytes) => Message::Binary(bytes.into()),
         websocket::Message::Close(code) => Message::Close(code),
@@ -73,7 +90,7 @@ async fn write_all(mut messages: mpsc::Receiver<Vec<Message>>, mut outgoing: Out
         for message in batch {
             closed |= matches!(message, Message::Close(_));
             if outgoing.send(message).await.is_err() {
-                // The connection is gone, or the message too large for it: either way it is over.
+                // The connection is gone, or was closed by the message before.
                 return;
             }
         }
@@ -114,5 +131,18 @@ impl<D: 'static> StreamProducer<D> for FromPeer {
             Poll::Pending if finish => Poll::Ready(Ok(StreamResult::Cancelled)),
             Poll::Pending => Poll::Pending,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_over_a_mebibyte_becomes_a_close_at_once() {
+        let (fits, over) = (vec![0; MAX_MESSAGE_BYTES], vec![0; MAX_MESSAGE_BYTES + 1]);
+        assert!(matches!(to_peer(websocket::Message::Binary(fits)), Message::Binary(_)));
+        assert_eq!(to_peer(websocket::Message::Binary(over.clone())), Message::Close(1009));
+        assert_eq!(to_peer(websocket::Message::Text(String::from_utf8(over).unwrap())), Message::Close(1009));
     }
 }

@@ -139,3 +139,53 @@ async fn a_watch_that_fails_is_tried_again_with_lists_in_between() {
     })
     .await;
 }
+
+fn cut(event: Event) -> Event {
+    let mut out = VecDeque::new();
+    bounded(event, &mut out);
+    out.pop_front().unwrap()
+}
+
+#[test]
+fn what_waits_is_no_larger_than_what_is_allowed() {
+    let megabytes = || "x".repeat(8 << 20);
+    let Event::Status((pod, json)) = cut(Event::Status((pod(&megabytes()), megabytes()))) else { panic!() };
+    assert!(pod.uid.capacity() <= 256 && pod.name.capacity() <= 256);
+    assert!(json.capacity() <= MAX_STATUS_BYTES + 4);
+    assert!(matches!(adapt::status(&json), Err(pluglet_model::provider::Error::Invalid(_))));
+    let note = PodEvent { pod, warning: true, reason: megabytes(), message: megabytes() };
+    let Event::PodEvent(note) = cut(Event::PodEvent(note)) else { panic!() };
+    assert!(note.reason.capacity() + note.message.capacity() <= 2 * (MAX_TEXT_BYTES + 4));
+}
+
+#[test]
+fn node_facts_that_wait_are_few_and_short() {
+    let pairs = || vec![("k".repeat(10_000), "v".repeat(10_000)); 1000];
+    let facts = NodeFacts {
+        capacity: pairs(),
+        allocatable: pairs(),
+        architecture: "a".repeat(10_000),
+        operating_system: "linux".to_owned(),
+        labels: pairs(),
+        taints: Vec::new(),
+        conditions: Vec::new(),
+    };
+    let Event::Node(facts) = cut(Event::Node(facts)) else { panic!() };
+    for pairs in [&facts.capacity, &facts.allocatable, &facts.labels] {
+        assert!(pairs.capacity() <= 128 && pairs.iter().all(|(k, v)| k.capacity() + v.capacity() < 1000));
+    }
+    assert_eq!((facts.architecture.len(), facts.operating_system.as_str()), (321, "linux"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn rubbish_is_told_once_a_minute_however_much_there_is() {
+    let (publisher, _seen) = Publisher::new(crate::metrics::Metrics::default().of("test"));
+    let (events, _told) = mpsc::channel(1);
+    let (bad_status, odd_facts) = (Seldom::default(), Seldom::default());
+    let mut sorter = Sorter { events, publisher: &publisher, notes: notes(), bad_status, odd_facts };
+    for _ in 0..100 {
+        assert!(sorter.sort(Event::Status((pod("a"), "rubbish".to_owned()))).is_none());
+    }
+    let later = Instant::now() + Duration::from_secs(60);
+    assert_eq!(sorter.bad_status.admit(later), Some(99));
+}

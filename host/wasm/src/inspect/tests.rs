@@ -125,3 +125,20 @@ fn a_file_over_the_cap_is_not_read() {
     file.as_file().set_len(1001).unwrap();
     assert!(matches!(inspect(file.path(), 1000), Err(InspectError::TooLarge { size: 1001, limit: 1000 })));
 }
+
+#[test]
+fn a_manifest_over_the_cap_is_not_parsed() {
+    let json = |length: usize| format!(r#"{{"name":"{}"}}"#, "x".repeat(length - r#"{"name":""}"#.len()));
+    let whole = component(&[manifest(&json(MAX_MANIFEST_BYTES)), export(LIFECYCLE)]);
+    assert!(inspect_bytes(&whole).unwrap().manifest.is_some());
+    let over = component(&[manifest(&json(MAX_MANIFEST_BYTES + 1)), export(LIFECYCLE)]);
+    assert!(matches!(inspect_bytes(&over), Err(InspectError::ManifestSize { size }) if size == MAX_MANIFEST_BYTES + 1));
+}
+
+#[test]
+fn a_manifest_with_a_word_that_is_none_is_refused() {
+    let bytes = component(&[manifest(r#"{"name":"mock","endpoints":[{"name":"a b"}]}"#), export(LIFECYCLE)]);
+    assert!(
+        matches!(inspect_bytes(&bytes), Err(InspectError::ManifestWord { field, .. }) if field == "endpoints[0].name")
+    );
+}

@@ -81,6 +81,15 @@ impl Publisher {
         self.health.send_modify(|health| health.failure = Some(why.to_owned()));
     }
 
+    /// Whether the provider could list its pods.
+    pub(crate) fn listed(&self, trouble: Option<String>) {
+        self.health.send_if_modified(|health| {
+            let changed = health.trouble != trouble;
+            health.trouble = trouble;
+            changed
+        });
+    }
+
     /// The backend's node changed.
     pub(crate) fn node(&self, facts: NodeFacts) {
         self.health.send_if_modified(|health| match &mut health.info {

@@ -60,24 +60,27 @@ async fn a_guest_is_told_how_long_its_call_may_take() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_component_that_makes_the_compiler_explode_takes_only_the_compiler_down() {
-    for (seconds, memory, why) in [(1, 4 << 30, "limits.compileTime"), (120, 64 << 20, "limits.compileMemory")] {
+    // Ten times what the innocent component needs, and a fraction of what the bombs do.
+    let many_functions = (200, 20_000, 6, 4 << 30, "limits.compileTime");
+    let one_large_function = (1, 1_500_000, 120, 400 << 20, "limits.compileMemory");
+    for (functions, steps, seconds, memory, why) in [many_functions, one_large_function] {
         let state = tempfile::tempdir().unwrap();
-        let mut options = options("hostile");
+        let mut options = options("hello");
         options.state_dir = state.path().to_owned();
-        options.component = bomb(state.path());
         options.limits.compile = Duration::from_secs(seconds);
         options.limits.compile_memory_bytes = memory;
+        start(options.clone()).await.stop().await;
+        options.component = bomb(state.path(), functions, steps);
         let error = try_start(options).await.err().unwrap();
         assert!(chain(&error).contains(why), "{why}: {}", chain(&error));
     }
 }
 
-/// The hostile component with a module of many large functions, which it does not use.
-fn bomb(directory: &std::path::Path) -> std::path::PathBuf {
-    let component = std::fs::read(component("hostile")).unwrap();
-    let module = slow_module();
+/// A good component with a module that it does not use.
+fn bomb(directory: &std::path::Path, functions: usize, steps: usize) -> std::path::PathBuf {
+    let module = slow_module(functions, steps);
     // Section 1 of a component is a core module; at the end it changes no index of what is before.
-    let mut bytes = component;
+    let mut bytes = std::fs::read(component("hello")).unwrap();
     bytes.push(1);
     leb128(&mut bytes, module.len());
     bytes.extend_from_slice(&module);
@@ -86,25 +89,23 @@ fn bomb(directory: &std::path::Path) -> std::path::PathBuf {
     path
 }
 
-/// 200 functions of 60 KB that are one long expression each: seconds of optimisation.
-fn slow_module() -> Vec<u8> {
-    const FUNCTIONS: usize = 200;
-    let mut body = vec![0];
-    // (local.get 0) and 30 000 times (local.get 0) (i64.mul)-like steps: the optimiser looks at each pair.
-    body.extend_from_slice(&[0x20, 0]);
-    for step in 0..20_000_u32 {
+/// Functions that are one long expression each: the optimiser looks at every step again and again.
+fn slow_module(functions: usize, steps: usize) -> Vec<u8> {
+    let mut body = vec![0, 0x20, 0];
+    for step in 0..steps {
+        // local.get 0, then i64.mul and i64.add in turn.
         body.extend_from_slice(&[0x20, 0, if step % 2 == 0 { 0x7e } else { 0x7c }]);
     }
     body.push(0x0b);
     let mut module = b"\0asm\x01\0\0\0".to_vec();
     section(&mut module, 1, &[1, 0x60, 1, 0x7e, 1, 0x7e]);
     let mut types = Vec::new();
-    leb128(&mut types, FUNCTIONS);
-    types.extend(std::iter::repeat_n(0, FUNCTIONS));
+    leb128(&mut types, functions);
+    types.extend(std::iter::repeat_n(0, functions));
     section(&mut module, 3, &types);
     let mut code = Vec::new();
-    leb128(&mut code, FUNCTIONS);
-    for _ in 0..FUNCTIONS {
+    leb128(&mut code, functions);
+    for _ in 0..functions {
         leb128(&mut code, body.len());
         code.extend_from_slice(&body);
     }

@@ -61,7 +61,7 @@ async fn a_provider_that_eats_memory_is_stopped_at_its_limit() {
 async fn a_convicted_pod_is_refused_without_asking_the_provider_and_a_mended_one_is_free() {
     let mock = start(options("mock")).await;
     convict(&mock, "trap").await;
-    let restarts = mock.provider.health().borrow().restarts;
+    let restarts = mock.health_where("up again", |health| health.failure.is_none()).await.restarts;
     let again = within("the verdict again", mock.create_patiently(&plan("culprit", &[("fault", "trap")]))).await;
     assert!(matches!(again, Err(Error::Crashed { strikes: 3, .. })), "{again:?}");
     assert_eq!(mock.provider.health().borrow().restarts, restarts, "the provider was asked again");

@@ -126,6 +126,10 @@ pub(crate) enum Simple {
         bytes: u32,
     },
     Env,
+    /// Where in its memory a text stands that is given backwards, so that it does not stand there already.
+    ScanMemory {
+        backwards: String,
+    },
     Sleep {
         ms: u64,
     },

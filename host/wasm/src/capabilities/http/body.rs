@@ -22,10 +22,14 @@ use crate::state::State;
 /// Headers as the contract has them.
 type Headers = Vec<(String, String)>;
 
+/// Bytes of a request's trailers, with what holding them costs. They wait until the body has been sent, which may take as long as the
+/// request: a guest could otherwise leave `limits.hostcallBytes` with the host for each of its requests.
+const MAX_TRAILERS_BYTES: usize = 64 << 10;
+
 /// A body that a guest sends.
 pub(super) struct GuestBody {
     chunks: mpsc::Receiver<Bytes>,
-    trailers: oneshot::Receiver<Headers>,
+    trailers: oneshot::Receiver<Result<Headers, TooLong>>,
     /// The trailers, once they have come: they say that the body was whole.
     whole: Option<Headers>,
 }
@@ -42,7 +46,7 @@ impl GuestBody {
         accessor.with(|mut access| {
             // Either fails only for a stream that is gone, and then the body breaks off.
             let _ = body.pipe(&mut access, outflow.consumer);
-            let _ = trailers.pipe(&mut access, Take::new(told));
+            let _ = trailers.pipe(&mut access, Take::new(told, bounded));
         });
         Self { chunks: outflow.chunks, trailers: will_tell, whole: None }
     }
@@ -52,6 +56,17 @@ impl GuestBody {
 #[derive(Debug, thiserror::Error)]
 #[error("the provider broke the body off")]
 struct BrokenOff;
+
+/// More trailers than may wait. A request without them would look whole, so it is none.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the provider's trailers have more than {MAX_TRAILERS_BYTES} bytes, so the body is broken off")]
+struct TooLong;
+
+/// The trailers, if they may wait.
+fn bounded(trailers: Headers) -> Result<Headers, TooLong> {
+    let cost = |(name, value): &(String, String)| size_of::<(String, String)>() + name.len() + value.len();
+    if trailers.iter().map(cost).sum::<usize>() > MAX_TRAILERS_BYTES { Err(TooLong) } else { Ok(trailers) }
+}
 
 impl RequestBody for GuestBody {
     fn poll_bytes(
@@ -63,10 +78,11 @@ impl RequestBody for GuestBody {
         }
         // A guest that ends its stream in order always tells trailers, if only empty ones.
         match ready!(Pin::new(&mut self.trailers).poll(cx)) {
-            Ok(trailers) => {
+            Ok(Ok(trailers)) => {
                 self.whole = Some(trailers);
                 Poll::Ready(None)
             }
+            Ok(Err(too_long)) => Poll::Ready(Some(Err(too_long.into()))),
             Err(_) => Poll::Ready(Some(Err(BrokenOff.into()))),
         }
     }
@@ -171,4 +187,31 @@ pub(super) fn hand_over<D: 'static>(
     let count = room.len().min(rest.len());
     rest.copy_to_slice(room.split_at_mut(count).0);
     direct.mark_written(count);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use super::*;
+
+    fn body(trailers: Headers) -> GuestBody {
+        let (told, will_tell) = oneshot::channel();
+        assert!(told.send(bounded(trailers)).is_ok());
+        GuestBody { chunks: mpsc::channel(0).1, trailers: will_tell, whole: None }
+    }
+
+    #[tokio::test]
+    async fn trailers_that_are_too_long_are_let_go_and_break_the_body_off() {
+        let mut long = body(vec![("a".to_owned(), "b".repeat(MAX_TRAILERS_BYTES))]);
+        let error = poll_fn(|cx| Pin::new(&mut long).poll_bytes(cx)).await.unwrap().unwrap_err();
+        assert!(error.to_string().contains("65536 bytes"), "{error}");
+        let mut short = body(vec![("a".to_owned(), "b".to_owned())]);
+        assert!(poll_fn(|cx| Pin::new(&mut short).poll_bytes(cx)).await.is_none());
+    }
+
+    #[test]
+    fn empty_trailers_are_not_free() {
+        assert_eq!(bounded(vec![(String::new(), String::new()); 10_000]), Err(TooLong));
+    }
 }

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use tracing::warn;
 
+use super::cost_of;
 use super::record::{Change, MAGIC, decode};
 
 /// History that is tolerated besides twice the live data, in bytes: below it rewriting would cost more than it frees.
@@ -81,7 +82,7 @@ impl Journal {
             .map_err(failed)?;
         let mut journal = Self { path: path.clone(), file, length, torn: false, _lock: lock };
         journal.cut().map_err(failed)?;
-        if length == 0 || journal.is_mostly_garbage(live(&map)) {
+        if length == 0 || journal.is_mostly_garbage(cost_of(&map)) {
             journal.rewrite(&map).map_err(failed)?;
         }
         Ok((journal, map))
@@ -103,7 +104,8 @@ impl Journal {
         Ok(())
     }
 
-    /// Whether the file should be rewritten: more than twice the live data, and some, is history.
+    /// Whether the file should be rewritten: more than twice the live data, and some, is history. `live` counts more for an entry than its
+    /// record has besides key and value; otherwise a file of tiny entries would be mostly garbage for ever, and rewritten at every put.
     pub(super) fn is_mostly_garbage(&self, live: usize) -> bool {
         let live = live as u64;
         self.length.saturating_sub(live) > live * 2 + TOLERATED_GARBAGE
@@ -173,8 +175,4 @@ fn replay(bytes: &[u8]) -> Option<(BTreeMap<String, Vec<u8>>, u64)> {
         rest = following;
     }
     Some((map, (bytes.len() - rest.len()) as u64))
-}
-
-fn live(map: &BTreeMap<String, Vec<u8>>) -> usize {
-    map.iter().map(|(key, value)| key.len() + value.len()).sum()
 }

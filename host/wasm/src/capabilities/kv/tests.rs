@@ -112,3 +112,38 @@ fn a_file_of_another_kind_is_not_overwritten() {
     assert!(matches!(place.open(), Err(OpenError::Format(_))));
     assert_eq!(std::fs::read(place.file()).unwrap(), b"precious");
 }
+
+#[test]
+fn tiny_keys_are_not_free() {
+    let place = Place::new();
+    let kv = place.open().unwrap();
+    let refused = (0..33_000).find(|n| kv.put(format!("{n:x}"), Vec::new()).is_err()).unwrap();
+    assert!(refused >= 30_000, "{refused}");
+    drop(kv);
+    // Counted likewise when the file is read.
+    let kv = place.open().unwrap();
+    assert!(matches!(kv.put("other".to_owned(), Vec::new()), Err(KvError::TooLarge(_))));
+    kv.delete("0").unwrap();
+    put(&kv, "9", b"");
+}
+
+#[test]
+fn a_file_of_tiny_entries_is_not_taken_for_garbage() {
+    let place = Place::new();
+    // So many that what their records have besides keys is more than the history that is tolerated.
+    let map: BTreeMap<String, Vec<u8>> = (0..300_000).map(|n| (format!("{n:x}"), Vec::new())).collect();
+    let (mut journal, _) = Journal::open(place.0.path(), "mock").unwrap();
+    journal.rewrite(&map).unwrap();
+    assert!(!journal.is_mostly_garbage(cost_of(&map)));
+}
+
+#[test]
+fn what_is_over_the_quota_can_be_made_smaller() {
+    let place = Place::new();
+    let kv = place.open().unwrap();
+    put(&kv, "a", &[0; 2000]);
+    drop(kv);
+    let kv = Kv::open(place.0.path(), "node", "mock", 1000).unwrap();
+    assert!(kv.put("b".to_owned(), Vec::new()).is_err());
+    put(&kv, "a", &[0; 1500]);
+}
