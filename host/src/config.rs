@@ -15,6 +15,7 @@
 //! `deploy/README.md` has all fields.
 
 use std::collections::BTreeMap;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use pluglet_egress::{Grant, Target};
@@ -62,6 +63,21 @@ pub(crate) enum Error {
     Mistakes(Mistakes),
 }
 
+/// Largest file. It is for people to write; a device in its place would be read for ever.
+const MAX_BYTES: u64 = 4 << 20;
+
+fn read(path: &Path) -> std::io::Result<String> {
+    let mut text = String::new();
+    std::fs::File::open(path)?.take(MAX_BYTES + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > MAX_BYTES {
+        return Err(std::io::Error::new(
+            std::io::ErrorKind::FileTooLarge,
+            format!("it has more than {MAX_BYTES} bytes"),
+        ));
+    }
+    Ok(text)
+}
+
 /// The file, read but not understood yet.
 #[derive(Debug)]
 pub(crate) struct Document {
@@ -74,9 +90,7 @@ impl Document {
     /// Reads the file; without one everything has its default and flags name all endpoints.
     pub(crate) fn open(file: Option<&Path>) -> Result<Self, Error> {
         let text = match file {
-            Some(path) => {
-                std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })?
-            }
+            Some(path) => read(path).map_err(|source| Error::Read { path: path.to_owned(), source })?,
             None => String::new(),
         };
         Ok(Self::parse(&text, file))

@@ -15,6 +15,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use pluglet_model::provider::{Health, NodeFacts};
 use serde_json::{Value, json};
 
+use super::facts::Added;
+
 /// The newest Kubernetes minor version whose kubelet this node behaves like.
 const NEWEST_MINOR: u32 = 37;
 
@@ -23,8 +25,6 @@ pub(crate) fn kubelet_version(server_minor: Option<u32>) -> String {
     let minor = server_minor.unwrap_or(NEWEST_MINOR).min(NEWEST_MINOR);
     format!("v1.{minor}.0+pluglet.{}", env!("CARGO_PKG_VERSION"))
 }
-/// Conditions that a provider may not set: they are the host's word about itself.
-const HOST_CONDITIONS: [&str; 5] = ["Ready", "MemoryPressure", "DiskPressure", "PIDPressure", "ProviderReady"];
 
 /// What the operator decided.
 #[derive(Clone, Debug)]
@@ -71,8 +71,17 @@ fn taints(settings: &Settings, facts: &NodeFacts) -> Vec<Taint> {
         effect: "NoSchedule".to_owned(),
         time_added: None,
     }];
-    taints.extend(facts.taints.iter().cloned());
+    for taint in &facts.taints {
+        // The API server refuses a list that names a key and effect twice, and with it the taints that are right.
+        if !taints.iter().any(|other| same(other, taint)) {
+            taints.push(taint.clone());
+        }
+    }
     taints
+}
+
+fn same(a: &Taint, b: &Taint) -> bool {
+    a.key == b.key && a.effect == b.effect
 }
 
 /// The object for a node that does not exist yet.
@@ -93,48 +102,75 @@ fn facts(health: &Health) -> NodeFacts {
     health.info.as_ref().map(|info| info.node.clone()).unwrap_or_default()
 }
 
-/// Labels of ours that are missing or changed, as a merge patch.
-pub(crate) fn label_patch(settings: &Settings, health: &Health, node: &Node) -> Option<Value> {
+/// Labels of ours that are missing or changed, as a merge patch; null for those that the provider had us add and names no more.
+pub(super) fn label_patch(settings: &Settings, health: &Health, node: &Node, added: &Added) -> Option<Value> {
     // Without facts the provider's labels are unknown, not absent.
     health.info.as_ref()?;
     let held = node.metadata.labels.clone().unwrap_or_default();
-    let missing: BTreeMap<_, _> =
-        labels(settings, &facts(health)).into_iter().filter(|(key, value)| held.get(key) != Some(value)).collect();
-    (!missing.is_empty()).then(|| json!({ "metadata": { "labels": missing } }))
+    let ours = labels(settings, &facts(health));
+    let stale = held.keys().filter(|key| added.label(key) && !ours.contains_key(*key));
+    let mut changes: BTreeMap<&String, Option<&String>> = stale.map(|key| (key, None)).collect();
+    changes.extend(
+        ours.iter().filter(|(key, value)| held.get(*key) != Some(*value)).map(|(key, value)| (key, Some(value))),
+    );
+    (!changes.is_empty()).then(|| json!({ "metadata": { "labels": changes } }))
 }
 
-/// Taints of ours that are missing, as a merge patch that keeps those of others. The list is replaced whole by the API server, so
+/// Taints of ours that are missing or no more ours, as a merge patch that keeps those of others. The list is replaced whole by the API server, so
 /// the resource version guards against a taint that was added meanwhile.
-pub(crate) fn taint_patch(settings: &Settings, health: &Health, node: &Node) -> Option<Value> {
+pub(super) fn taint_patch(settings: &Settings, health: &Health, node: &Node, added: &Added) -> Option<Value> {
     health.info.as_ref()?;
     let held = node.spec.as_ref().and_then(|spec| spec.taints.clone()).unwrap_or_default();
-    let same = |a: &Taint, b: &Taint| a.key == b.key && a.effect == b.effect;
     let ours = taints(settings, &facts(health));
-    if ours.iter().all(|taint| held.iter().any(|other| same(other, taint) && other.value == taint.value)) {
+    let is_ours = |other: &Taint| ours.iter().any(|taint| same(taint, other));
+    let stale = |other: &Taint| added.taint(other) && !is_ours(other);
+    let complete = ours.iter().all(|taint| held.iter().any(|other| same(other, taint) && other.value == taint.value));
+    if complete && !held.iter().any(stale) {
         return None;
     }
-    let mut all: Vec<Taint> = held.into_iter().filter(|other| !ours.iter().any(|taint| same(taint, other))).collect();
+    let mut all: Vec<Taint> = held.iter().filter(|other| !is_ours(other) && !stale(other)).cloned().collect();
     all.extend(ours);
     Some(json!({ "metadata": { "resourceVersion": node.metadata.resource_version }, "spec": { "taints": all } }))
 }
 
 /// The status patch, or None when nothing of ours differs and no heartbeat is due.
-pub(crate) fn status_patch(settings: &Settings, health: &Health, node: &Node, now: &Time, due: Due) -> Option<Value> {
+pub(super) fn status_patch(
+    settings: &Settings,
+    health: &Health,
+    node: &Node,
+    now: &Time,
+    due: Due,
+    added: &Added,
+) -> Option<Value> {
     let held = node.status.clone().unwrap_or_default();
     let wanted = status(settings, health, &held, now, due.provider_lost);
-    if !due.heartbeat && !differs(&held, &wanted, due.resources_sent) {
+    let gone = stale_conditions(health, &held, &wanted, added);
+    if !due.heartbeat && gone.is_empty() && !differs(&held, &wanted, due.resources_sent) {
         return None;
     }
+    let conditions = wanted.conditions.iter().flatten().map(|condition| json!(condition));
+    let conditions: Vec<Value> = conditions.chain(gone).collect();
     let mut addresses = vec![json!({ "$patch": "replace" })];
     addresses.extend(wanted.addresses.iter().flatten().map(|address| json!(address)));
     Some(json!({ "status": {
         "addresses": addresses,
         "capacity": replaced(held.capacity.as_ref(), wanted.capacity.as_ref()),
         "allocatable": replaced(held.allocatable.as_ref(), wanted.allocatable.as_ref()),
-        "conditions": wanted.conditions,
+        "conditions": conditions,
         "daemonEndpoints": wanted.daemon_endpoints,
         "nodeInfo": wanted.node_info,
     }}))
+}
+
+/// Deletions of the conditions that the provider had us add and names no more: a merge by type keeps what is left out.
+fn stale_conditions(health: &Health, held: &NodeStatus, wanted: &NodeStatus, added: &Added) -> Vec<Value> {
+    if health.info.is_none() {
+        return vec![];
+    }
+    let is_wanted = |name: &str| wanted.conditions.iter().flatten().any(|condition| condition.type_ == name);
+    let held = held.conditions.iter().flatten().map(|condition| &condition.type_);
+    let stale = held.filter(|name| added.condition(name) && !is_wanted(name));
+    stale.map(|name| json!({ "$patch": "delete", "type": name })).collect()
 }
 
 /// Why a status may be due although nothing differs, or not due although something seems to.
@@ -164,8 +200,10 @@ fn replaced(held: Option<&Resources>, wanted: Option<&Resources>) -> Value {
 }
 
 fn differs(held: &NodeStatus, wanted: &NodeStatus, resources_sent: bool) -> bool {
+    // The API server drops empty texts: a difference that no write would ever mend, and each write wakes us to look again.
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
     let meaning = |condition: &NodeCondition| {
-        (condition.type_.clone(), condition.status.clone(), condition.reason.clone(), condition.message.clone())
+        (condition.type_.clone(), condition.status.clone(), text(&condition.reason), text(&condition.message))
     };
     let held_conditions: Vec<_> = held.conditions.iter().flatten().map(meaning).collect();
     wanted.conditions.iter().flatten().any(|condition| !held_conditions.contains(&meaning(condition)))
@@ -220,15 +258,18 @@ fn conditions(
 ) -> Vec<NodeCondition> {
     // A provider that is away does not make the node unready at once: its pods run on, and an unready node loses them to eviction. One that
     // stays away can run no new pods either, and the scheduler should know.
-    let ready = match &health.failure {
+    let ready = match health.failure.as_ref().or(health.trouble.as_ref()) {
         Some(failure) if provider_lost => {
             ("False", "ProviderFailed", format!("the provider has been away for too long: {failure}"))
         }
         _ => ("True", "KubeletReady", "pluglet is posting ready status".to_owned()),
     };
-    let provider = match &health.failure {
-        None => ("True", "ProviderAnswers", "the provider answers".to_owned()),
-        Some(failure) => ("False", "ProviderFailed", failure.clone()),
+    let provider = match (&health.failure, &health.trouble) {
+        (Some(failure), _) => ("False", "ProviderFailed", failure.clone()),
+        (None, Some(trouble)) => {
+            ("False", "ProviderCannotList", format!("the provider cannot list its pods, so none is touched: {trouble}"))
+        }
+        (None, None) => ("True", "ProviderAnswers", "the provider answers".to_owned()),
     };
     let calm = |reason: &'static str, message: &str| ("False", reason, message.to_owned());
     let own = [
@@ -248,8 +289,12 @@ fn conditions(
             ..NodeCondition::default()
         })
         .collect();
-    let foreign = |condition: &&NodeCondition| !HOST_CONDITIONS.contains(&condition.type_.as_str());
-    conditions.extend(facts.conditions.iter().filter(foreign).cloned());
+    for condition in &facts.conditions {
+        // Two of one type would differ for ever from the one that the API server merges them into. The host's come first and stay.
+        if !conditions.iter().any(|other| other.type_ == condition.type_) {
+            conditions.push(condition.clone());
+        }
+    }
     for condition in &mut conditions {
         let before = held.conditions.iter().flatten().find(|other| other.type_ == condition.type_);
         let since = before

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::desired::{self, Due, Settings};
+use super::facts::{Added, Pace};
 use super::port::{NodeError, NodeStore};
 
 /// How often the status is written although nothing changed, as `nodeStatusReportFrequency` of a kubelet.
@@ -46,20 +47,25 @@ pub(crate) async fn run(
         failures: 0,
         sent: None,
         away: None,
+        pace: Pace::default(),
+        added: Added::default(),
+        failure: None,
         uid,
     };
     let mut heartbeat = Instant::now() + HEARTBEAT;
     let mut retry: Option<Instant> = None;
     loop {
+        let mut told = false;
         tokio::select! {
             // Cancel-safe: a stream's next item is not taken before it is there.
             Some(node) = nodes.next() => reconciler.observe(node),
             // Cancel-safe: `changed` marks as seen only when it returns.
-            Ok(()) = health.changed() => {}
+            Ok(()) = health.changed() => told = true,
             // Cancel-safe: deadlines are kept outside.
             () = sleep_until(heartbeat) => {}
             () = sleep_until(retry.unwrap_or(heartbeat)), if retry.is_some() => {}
             () = sleep_until(reconciler.lost_at().unwrap_or(heartbeat)), if reconciler.lost_at().is_some() => {}
+            () = sleep_until(reconciler.pace.due().unwrap_or(heartbeat)), if reconciler.pace.due().is_some() => {}
             // Cancel-safe: a token is not consumed.
             () = cancel.cancelled() => return,
         }
@@ -70,7 +76,12 @@ pub(crate) async fn run(
         if due {
             heartbeat = Instant::now() + HEARTBEAT;
         }
-        let current = health.borrow_and_update().clone();
+        let mut current = health.borrow_and_update().clone();
+        let news = reconciler.admit(&mut current);
+        // Or a provider whose facts the API server refuses would have each refused write tried again as fast as it changes them.
+        if told && !news && !due && retry.is_some_and(|at| Instant::now() < at) {
+            continue;
+        }
         retry = match reconciler.reconcile(&current, due).await {
             Ok(()) => {
                 reconciler.failures = 0;
@@ -94,6 +105,10 @@ struct Reconciler {
     sent: Option<NodeFacts>,
     /// Since when the provider has been away, and whether that was told as too long.
     away: Option<(Instant, bool)>,
+    pace: Pace,
+    added: Added,
+    /// What the provider's health last was.
+    failure: Option<String>,
     uid: watch::Sender<Option<String>>,
 }
 
@@ -103,9 +118,20 @@ impl Reconciler {
         self.away.filter(|(_, told)| !told).map(|(since, _)| since + self.settings.provider_tolerance)
     }
 
+    /// Replaces facts that come too soon by those in force. True when something that counts is new.
+    fn admit(&mut self, health: &mut Health) -> bool {
+        let exchanged = self.pace.admit(health, Instant::now());
+        if exchanged {
+            self.added.forget_absent(self.node.as_ref());
+        }
+        let failed = self.failure != health.failure;
+        self.failure.clone_from(&health.failure);
+        exchanged || failed
+    }
+
     /// Whether it has.
     fn is_lost(&mut self, health: &Health) -> bool {
-        if health.failure.is_none() {
+        if health.failure.is_none() && health.trouble.is_none() {
             self.away = None;
             return false;
         }
@@ -131,29 +157,30 @@ impl Reconciler {
         let now = Time(Timestamp::from_second(Timestamp::now().as_second()).unwrap_or(Timestamp::UNIX_EPOCH));
         let provider_lost = self.is_lost(health);
         let Some(node) = &self.node else {
-            // What a node registers with, some identities may never add later.
-            if health.info.is_none() {
-                warn!(node = self.settings.name, "not registered yet: the provider has not started");
-                return Ok(());
-            }
-            let uid = self.store.create(&desired::object(&self.settings, health, &now)).await?;
-            // The watch will tell too, but an exit before that must know what to remove.
-            self.uid.send_replace(uid);
-            info!(node = self.settings.name, "registered");
-            return Ok(());
+            return self.register(health, &now).await;
         };
         let facts = health.info.as_ref().map(|info| info.node.clone());
         let due = Due { heartbeat, resources_sent: facts.is_some() && self.sent == facts, provider_lost };
-        if let Some(patch) = desired::status_patch(&self.settings, health, node, &now, due) {
+        if let Some(patch) = desired::status_patch(&self.settings, health, node, &now, due, &self.added) {
             self.store.patch_status(patch).await?;
-            self.sent = facts;
+            if let Some(facts) = &facts {
+                self.added.conditions_written(facts, Some(node));
+            }
+            self.sent.clone_from(&facts);
         }
-        let labels = desired::label_patch(&self.settings, health, node);
-        let taints = desired::taint_patch(&self.settings, health, node);
+        let labels = desired::label_patch(&self.settings, health, node, &self.added);
+        let taints = desired::taint_patch(&self.settings, health, node, &self.added);
         for (what, patch) in [("labels", labels), ("taints", taints)] {
             let Some(patch) = patch.filter(|_| !self.forbidden.contains(&what)) else { continue };
             match self.store.patch(patch).await {
-                Ok(()) => info!(node = self.settings.name, "{what} of this node were missing or changed: put back"),
+                Ok(()) => {
+                    info!(node = self.settings.name, "{what} of this node were missing or changed: put right");
+                    match &facts {
+                        Some(facts) if what == "labels" => self.added.labels_written(facts, Some(node)),
+                        Some(facts) => self.added.taints_written(&self.settings, facts, Some(node)),
+                        None => {}
+                    }
+                }
                 Err(NodeError::Forbidden(message)) => {
                     self.forbidden.push(what);
                     let node = &self.settings.name;
@@ -162,6 +189,22 @@ impl Reconciler {
                 Err(error) => return Err(error),
             }
         }
+        Ok(())
+    }
+
+    async fn register(&mut self, health: &Health, now: &Time) -> Result<(), NodeError> {
+        // What a node registers with, some identities may never add later.
+        let Some(info) = &health.info else {
+            warn!(node = self.settings.name, "not registered yet: the provider has not started");
+            return Ok(());
+        };
+        let uid = self.store.create(&desired::object(&self.settings, health, now)).await?;
+        self.added.labels_written(&info.node, None);
+        self.added.taints_written(&self.settings, &info.node, None);
+        self.added.conditions_written(&info.node, None);
+        // The watch will tell too, but an exit before that must know what to remove.
+        self.uid.send_replace(uid);
+        info!(node = self.settings.name, "registered");
         Ok(())
     }
 

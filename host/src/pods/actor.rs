@@ -28,7 +28,7 @@ use super::port::{EventSink, PodStore, WriteError};
 use super::state::{Action, Event, Failure, Machine, Policy, State, Wish};
 use crate::{resolve, status};
 use lanes::Answer;
-use writing::QUIET;
+use writing::{Budget, QUIET};
 
 /// What all actors share.
 pub(crate) struct Shared {
@@ -113,6 +113,8 @@ pub(crate) struct Actor {
     remove_failures: u32,
     /// Not before this moment a status is written.
     write_after: Instant,
+    /// How many may be written at all.
+    budget: Budget,
     /// Something happened since the status was last compared.
     dirty: bool,
     /// The process is about to end: nothing new is begun.
@@ -158,6 +160,7 @@ impl Actor {
             remove: None,
             write_failures: 0,
             write_after: Instant::now(),
+            budget: Budget::full(Instant::now()),
             dirty: true,
             draining: false,
             remove_failures: 0,
@@ -295,7 +298,8 @@ impl Actor {
 
     /// The provider does not know the pod. What it said before about a running one is void.
     fn lost(&mut self) {
-        if self.machine.state == State::Running {
+        // Also of one whose creation it has forgotten: it must not look alive while it is created again, or refused.
+        if matches!(self.machine.state, State::Running | State::Pending | State::Creating) {
             self.report = None;
         }
         self.step(Event::Lost);
@@ -340,6 +344,10 @@ impl Actor {
             Action::Fail(failure) => {
                 self.held = Some(failure);
                 self.failed = true;
+            }
+            // The provider made up this name, or nobody has the pod any more: an event about it would be a lie about somebody else's.
+            Action::Record(failure) if self.pod.spec.is_none() => {
+                debug!(uid = %self.key.uid, reason = failure.reason, "{}", failure.message);
             }
             Action::Record(failure) => {
                 warn!(pod = %self.key, uid = %self.key.uid, reason = failure.reason, "{}", failure.message);

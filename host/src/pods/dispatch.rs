@@ -3,6 +3,8 @@
 //! In: [`ObjectEvent`]s of the API server, [`ProviderEvent`]s, a clock tick. Out: actors, their inputs. Invariant: one actor per UID;
 //! an orphan in the provider is deleted only after a complete list of the API server without it.
 
+mod orphans;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +17,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use pluglet_model::PodKey;
 use pluglet_model::provider::{Error, EventReceiver, ProviderEvent};
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
@@ -25,9 +27,14 @@ use super::recover::{self, Listing};
 use super::view::PodsView;
 use crate::status::Phase;
 use crate::tasks::Tasks;
+use orphans::Orphans;
 
 /// How often the provider's list is compared with the actors, as level-triggered truth beneath the events.
 const COMPARE_EVERY: Duration = Duration::from_secs(60);
+
+/// Least time between two comparisons that the provider asked for. Each is a list and a look at all pods: a provider that asks all the
+/// time would have the host do nothing else.
+const RESYNC_PACE: Duration = Duration::from_secs(1);
 
 /// The API server refuses events with a longer reason.
 const LONGEST_REASON: usize = 128;
@@ -48,6 +55,11 @@ pub(crate) struct Dispatcher {
     reports: u64,
     list: Option<ListCall>,
     list_again: bool,
+    /// Not before this moment a list is made because somebody asked for it.
+    next_resync: Instant,
+    /// Somebody asked too soon.
+    resync_due: bool,
+    orphans: Orphans,
 }
 
 /// Runs until `cancel`, or until a source ends, which neither does while its owner lives.
@@ -76,6 +88,9 @@ pub(crate) async fn run(
         reports: 0,
         list: None,
         list_again: false,
+        next_resync: Instant::now(),
+        resync_due: false,
+        orphans: Orphans::default(),
     };
     loop {
         tokio::select! {
@@ -87,6 +102,8 @@ pub(crate) async fn run(
             Some(key) = ends.recv() => dispatcher.actor_ended(&key),
             // Cancel-safe: the call is polled in place.
             (asked_at, outcome) = list_call(&mut dispatcher.list) => dispatcher.listed(asked_at, outcome),
+            // Cancel-safe: the deadline is kept outside.
+            () = sleep_until(dispatcher.next_resync), if dispatcher.resync_due => dispatcher.resync(),
             // Cancel-safe: interval tick.
             _ = tick.tick() => dispatcher.start_list(),
             // Cancel-safe: a token is not consumed.
@@ -126,9 +143,8 @@ impl Dispatcher {
             self.applied(pod);
         }
         self.synced = true;
-        for (key, status) in std::mem::take(&mut self.unclaimed).into_values() {
-            self.orphan(&key, status);
-        }
+        let unclaimed = std::mem::take(&mut self.unclaimed).into_values().collect();
+        self.delete_orphans(unclaimed);
     }
 
     fn applied(&mut self, pod: Pod) {
@@ -169,6 +185,9 @@ impl Dispatcher {
 
     fn actor_ended(&mut self, key: &PodKey) {
         self.actors.remove(&key.uid);
+        if self.orphans.ended(&key.uid) {
+            self.resync();
+        }
     }
 
     fn vanished(&mut self, uid: &str) {
@@ -180,21 +199,31 @@ impl Dispatcher {
         }
     }
 
-    /// A pod in the provider's list that nobody drives. An orphan, unless the API server has it: then its actor was lost.
-    fn without_actor(&mut self, key: PodKey, status: PodStatus) {
-        match self.view.find(&key.namespace, &key.name).filter(|(holder, _)| *holder == key) {
-            None => self.orphan(&key, status),
-            Some((key, object)) => {
-                warn!(pod = %key, uid = %key.uid, "nobody drives this pod: taking it up again");
-                self.unclaimed.insert(key.uid.clone(), (key.clone(), status));
-                self.adopt_or_create(key, object);
+    /// Pods in the provider's list that nobody drives. Orphans, unless the API server has them: then their actors were lost.
+    fn without_actor(&mut self, listing: Listing) {
+        let mut orphans = vec![];
+        for (key, status) in listing.into_values() {
+            match self.view.find(&key.namespace, &key.name).filter(|(holder, _)| *holder == key) {
+                None => orphans.push((key, status)),
+                Some((key, object)) => {
+                    warn!(pod = %key, uid = %key.uid, "nobody drives this pod: taking it up again");
+                    self.unclaimed.insert(key.uid.clone(), (key.clone(), status));
+                    self.adopt_or_create(key, object);
+                }
             }
+        }
+        self.delete_orphans(orphans);
+    }
+
+    /// Pods that the provider runs and the API server does not have, as many as may be under way.
+    fn delete_orphans(&mut self, found: Vec<(PodKey, PodStatus)>) {
+        for (key, status) in self.orphans.take_on(found) {
+            self.orphan(&key, status);
         }
     }
 
-    /// A pod that the provider runs and the API server does not have.
     fn orphan(&mut self, key: &PodKey, status: PodStatus) {
-        warn!(pod = %key, uid = %key.uid, "the provider runs a pod that the API server does not have: deleting it there");
+        debug!(uid = %key.uid, "the provider runs a pod that the API server does not have");
         let object = Arc::new(Pod {
             metadata: ObjectMeta {
                 uid: Some(key.uid.to_string()),
@@ -215,7 +244,7 @@ impl Dispatcher {
             ProviderEvent::PodEvent { key, warning, reason, message } => {
                 self.pod_event(&key.uid, warning, &reason, &message);
             }
-            ProviderEvent::Resync => self.start_list(),
+            ProviderEvent::Resync => self.resync(),
         }
     }
 
@@ -253,6 +282,16 @@ impl Dispatcher {
         }
     }
 
+    /// A list now, or as soon as the pace lets it.
+    fn resync(&mut self) {
+        let now = Instant::now();
+        self.resync_due = now < self.next_resync;
+        if !self.resync_due {
+            self.next_resync = now + RESYNC_PACE;
+            self.start_list();
+        }
+    }
+
     fn start_list(&mut self) {
         if self.list.is_some() {
             self.list_again = true;
@@ -285,9 +324,7 @@ impl Dispatcher {
         }
         debug!(pods = self.actors.len(), unclaimed = listing.len(), "compared with the provider's list");
         if self.synced {
-            for (key, status) in listing.into_values() {
-                self.without_actor(key, status);
-            }
+            self.without_actor(listing);
         } else {
             self.unclaimed = listing;
         }

@@ -10,10 +10,14 @@ use serde_json::Value;
 
 use super::*;
 
-/// Records status patches; the node is as it was created.
+/// Records patches; the node is as it was created.
 #[derive(Default)]
 struct Recorder {
     patches: Mutex<Vec<(Instant, Value)>>,
+    /// Those of labels and taints.
+    meta: Mutex<Vec<Value>>,
+    /// No write of a status succeeds.
+    fails: bool,
 }
 
 #[async_trait]
@@ -21,12 +25,13 @@ impl NodeStore for Recorder {
     async fn create(&self, _: &Node) -> Result<Option<String>, NodeError> {
         Ok(None)
     }
-    async fn patch(&self, _: Value) -> Result<(), NodeError> {
+    async fn patch(&self, patch: Value) -> Result<(), NodeError> {
+        self.meta.lock().unwrap().push(patch);
         Ok(())
     }
     async fn patch_status(&self, patch: Value) -> Result<(), NodeError> {
         self.patches.lock().unwrap().push((Instant::now(), patch));
-        Ok(())
+        if self.fails { Err(NodeError::Failed("no".to_owned())) } else { Ok(()) }
     }
     async fn renew_lease(&self, _: &str) -> Result<(), NodeError> {
         Ok(())
@@ -91,4 +96,93 @@ async fn the_node_is_unready_only_after_the_tolerance() {
         expected.map(|(at, ready)| (at, ready.to_owned())),
         "the outage, the heartbeat, the end of patience"
     );
+}
+
+fn with(change: impl FnOnce(&mut NodeFacts)) -> Health {
+    let mut info = Info::default();
+    change(&mut info.node);
+    Health { info: Some(info), ..Health::default() }
+}
+
+fn cpus(number: u32) -> Health {
+    with(|facts| facts.capacity = [("cpu".to_owned(), number.to_string())].into())
+}
+
+/// Plays against a reconciler that registers the node and then sees it.
+async fn play<F: Future>(
+    recorder: &Arc<Recorder>,
+    first: Health,
+    play: impl FnOnce(watch::Sender<Health>) -> F,
+) -> F::Output {
+    let node = desired::object(&settings(), &first, &Time(Timestamp::UNIX_EPOCH));
+    let (tell, health) = watch::channel(first);
+    let cancel = CancellationToken::new();
+    let store: Arc<dyn NodeStore> = recorder.clone();
+    let nodes = stream::iter([None, Some(node)]).chain(stream::pending()).boxed();
+    let running = run(settings(), store, nodes, health, watch::channel(None).0, cancel.clone());
+    let played = async {
+        let outcome = play(tell).await;
+        cancel.cancel();
+        outcome
+    };
+    futures::future::join(running, played).await.1
+}
+
+async fn seconds(number: u64) {
+    tokio::time::sleep(Duration::from_secs(number)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn facts_that_change_all_the_time_are_written_at_a_pace_and_health_at_once() {
+    let recorder = Arc::new(Recorder::default());
+    let start = Instant::now();
+    play(&recorder, cpus(1), async |tell| {
+        seconds(1).await;
+        for number in 2..100 {
+            tell.send_replace(cpus(number));
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        seconds(2).await;
+        tell.send_modify(|health| health.failure = Some("away".to_owned()));
+        seconds(20).await;
+    })
+    .await;
+    let patches = recorder.patches.lock().unwrap();
+    let told: Vec<_> = patches
+        .iter()
+        .map(|(at, patch)| {
+            let cpu = patch["status"]["capacity"]["cpu"].as_str().unwrap().to_owned();
+            (at.duration_since(start).as_secs(), cpu, patch.to_string().contains("ProviderFailed"))
+        })
+        .collect();
+    let expected = [(1, "2", false), (3, "2", true), (11, "99", true)];
+    assert_eq!(told, expected.map(|(at, cpu, failed)| (at, cpu.to_owned(), failed)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_provider_cannot_have_a_write_that_fails_tried_again_sooner() {
+    let recorder = Arc::new(Recorder { fails: true, ..Recorder::default() });
+    play(&recorder, cpus(1), async |tell| {
+        for number in 2..1000 {
+            tell.send_replace(cpus(number));
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+    let tries = recorder.patches.lock().unwrap().len();
+    assert!((2..10).contains(&tries), "{tries} in ten seconds");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_label_that_the_provider_registered_with_goes_when_it_is_dropped() {
+    let recorder = Arc::new(Recorder::default());
+    let first = with(|facts| facts.labels = [("old".to_owned(), "v".to_owned())].into());
+    play(&recorder, first, async |tell| {
+        seconds(1).await;
+        tell.send_replace(with(|_| {}));
+        seconds(1).await;
+    })
+    .await;
+    let patches = recorder.meta.lock().unwrap();
+    assert_eq!(*patches, [serde_json::json!({ "metadata": { "labels": { "old": null } } })]);
 }

@@ -27,10 +27,37 @@ const LONGEST_WRITE_RETRY: Duration = Duration::from_secs(30);
 /// that never keeps one as sent, would make a loop as fast as the network.
 const REASSERT: Duration = Duration::from_secs(10);
 
+/// Writes that a pod may have in a row, and how often one more after that. A provider that reports another status all the time would
+/// have each of them written as fast as the API server answers; no pod of an honest one changes so often.
+const WRITE_BURST: u32 = 10;
+const WRITE_PACE: Duration = Duration::from_secs(1);
+
 /// How long to wait after so many failed writes in a row.
 pub(super) fn pause(failures: u32, error: &WriteError) -> Duration {
     let asked = if let WriteError::Later { after, .. } = error { after.unwrap_or_default() } else { Duration::ZERO };
     FIRST_WRITE_RETRY.saturating_mul(2_u32.saturating_pow(failures.min(10))).min(LONGEST_WRITE_RETRY).max(asked)
+}
+
+/// The status writes that a pod has left: a token bucket, told by the moment when it will be full.
+pub(super) struct Budget {
+    full_at: Instant,
+}
+
+impl Budget {
+    pub(super) fn full(now: Instant) -> Self {
+        Self { full_at: now }
+    }
+
+    /// Takes one write, or says when there will be one.
+    fn take(&mut self, now: Instant) -> Result<(), Instant> {
+        let spent = self.full_at.max(now);
+        let latest = now + WRITE_PACE * (WRITE_BURST - 1);
+        if spent > latest {
+            return Err(now + (spent - latest));
+        }
+        self.full_at = spent + WRITE_PACE;
+        Ok(())
+    }
 }
 
 impl Actor {
@@ -60,13 +87,37 @@ impl Actor {
         };
         let again = self.written.as_ref() == Some(&wanted);
         if (passing || again || self.write_failures > 0) && Instant::now() < self.write_after {
-            self.status_timer.get_or_insert_with(|| Box::pin(sleep_until(self.write_after)));
+            self.look_again(self.write_after);
+            return;
+        }
+        if let Err(later) = self.afford(&wanted) {
+            // A deletion waits for nobody: the end that was last sent is the one that counts.
+            if self.machine.state == State::Finishing {
+                self.step(Event::Written);
+            } else {
+                self.look_again(later);
+            }
             return;
         }
         trace!(pod = %self.key, uid = %self.key.uid, %patch, "writing the status");
         let (store, key) = (self.shared.store.clone(), self.key.clone());
         self.written = Some(wanted);
         self.write = Some(async move { store.patch_status(&key, patch).await }.boxed());
+    }
+
+    /// Compares the status once more at this moment, or earlier.
+    fn look_again(&mut self, at: Instant) {
+        if self.status_timer.as_ref().is_none_or(|timer| timer.deadline() > at) {
+            self.status_timer = Some(Box::pin(sleep_until(at)));
+        }
+    }
+
+    /// Pays for a write, or says when it can be paid for. The end of a pod is never late, but only one end is free: a provider can
+    /// tell as many as it likes. A write that failed waits for its own pause.
+    fn afford(&mut self, wanted: &PodStatus) -> Result<(), Instant> {
+        let told = has_ended(&self.baseline) || self.written.as_ref().is_some_and(has_ended);
+        let free = self.write_failures > 0 || (has_ended(wanted) && !told);
+        self.budget.take(Instant::now()).or_else(|later| if free { Ok(()) } else { Err(later) })
     }
 
     fn wanted(&self) -> PodStatus {
@@ -127,4 +178,8 @@ impl Actor {
             self.step(Event::Written);
         }
     }
+}
+
+fn has_ended(status: &PodStatus) -> bool {
+    status.phase.as_deref().is_some_and(status::Phase::is_terminal_name)
 }

@@ -20,6 +20,14 @@ struct Journal {
     writes: AtomicU64,
     /// Every status is found wrong.
     refuse: AtomicBool,
+    /// What the provider was told to delete is gone; otherwise it goes on listing it.
+    obeys: AtomicBool,
+    /// No delete call succeeds.
+    defies: AtomicBool,
+    lists: AtomicU64,
+    /// A write takes as long as two reports.
+    slow: AtomicBool,
+    last_patch: Mutex<Value>,
     changed: tokio::sync::Notify,
 }
 
@@ -31,6 +39,10 @@ impl Journal {
 
     fn read(&self) -> Vec<String> {
         self.entries.lock().unwrap().clone()
+    }
+
+    fn count(&self, start: &str) -> usize {
+        self.read().iter().filter(|entry| entry.starts_with(start)).count()
     }
 
     /// Waits until the journal has an entry. Time is paused, so a missing one fails at once, not after a real minute.
@@ -75,12 +87,16 @@ impl Provider for Script {
     }
     async fn delete(&self, key: &PodKey, grace: Duration) -> Result<(), Error> {
         self.journal.add(format!("delete {} {}", key.uid, grace.as_secs()));
-        Ok(())
+        if self.journal.obeys.load(Ordering::Relaxed) {
+            self.pods.lock().unwrap().remove(&*key.uid);
+        }
+        if self.journal.defies.load(Ordering::Relaxed) { Err(Error::Invalid("no".to_owned())) } else { Ok(()) }
     }
     async fn status(&self, key: &PodKey) -> Result<PodStatus, Error> {
         self.pods.lock().unwrap().get(&*key.uid).map(|_| running()).ok_or(Error::NotFound)
     }
     async fn list(&self) -> Result<Vec<(PodKey, PodStatus)>, Error> {
+        self.journal.lists.fetch_add(1, Ordering::Relaxed);
         Ok(self.pods.lock().unwrap().values().map(|key| (key.clone(), running())).collect())
     }
     async fn logs(&self, _: &PodKey, _: LogRequest) -> Result<LogStream, Error> {
@@ -93,6 +109,11 @@ impl Provider for Script {
 impl PodStore for Journal {
     async fn patch_status(&self, key: &PodKey, patch: Value) -> Result<u64, WriteError> {
         assert_eq!(patch["metadata"]["uid"], json!(&*key.uid), "a status without its UID could land on another pod");
+        if self.slow.load(Ordering::Relaxed) {
+            moment().await;
+            moment().await;
+        }
+        *self.last_patch.lock().unwrap() = patch.clone();
         if self.refuse.load(Ordering::Relaxed) {
             self.add(format!("refused {}", key.uid));
             return Err(WriteError::Refused("wrong".to_owned()));
@@ -180,6 +201,29 @@ fn object(uid: &str, version: u64, extra: Value) -> Pod {
 fn deleted(uid: &str, version: u64) -> Pod {
     let metadata = json!({ "deletionTimestamp": "2999-01-01T00:00:00Z", "deletionGracePeriodSeconds": 30 });
     object(uid, version, json!({ "metadata": metadata }))
+}
+
+/// Differs from every other one with another number.
+fn restarted(uid: &str, times: u32) -> ProviderEvent {
+    let state = json!({ "running": { "startedAt": "2026-01-01T00:00:00Z" } });
+    container(uid, times, &state)
+}
+
+fn ended(uid: &str, times: u32) -> ProviderEvent {
+    container(uid, times, &json!({ "terminated": { "exitCode": 0, "finishedAt": "2026-01-01T00:00:09Z" } }))
+}
+
+fn container(uid: &str, number: u32, state: &Value) -> ProviderEvent {
+    let container =
+        json!({ "name": "c", "image": "i", "imageID": "", "ready": true, "restartCount": number, "state": state });
+    // Of a pod that has ended only the address may still change.
+    let status = json!({ "podIP": format!("10.0.0.{number}"), "containerStatuses": [container] });
+    ProviderEvent::Status(PodKey::new(uid, "n", "p"), Box::new(serde_json::from_value(status).unwrap()))
+}
+
+/// A moment in which every task that can do something does it.
+async fn moment() {
+    tokio::time::sleep(Duration::from_millis(1)).await;
 }
 
 fn stopped(uid: &str) -> ProviderEvent {
@@ -319,6 +363,8 @@ async fn a_pod_that_nobody_drives_but_the_api_server_has_is_no_orphan() {
     world.tell(ProviderEvent::Gone(PodKey::new("u1", "n", "p"))).await;
     world.settle().await;
     world.send(ObjectEvent::Applied(object("u1", 1001, json!({ "status": { "phase": "Running" } }))));
+    // The two sources are heard in no order: a comparison before the object would rightly find an orphan.
+    world.settle().await;
     world.tell(ProviderEvent::Resync).await;
     let journal = world.end().await;
     assert_eq!(journal.iter().filter(|entry| entry.starts_with("delete")).count(), 1, "{journal:?}");
@@ -333,4 +379,124 @@ async fn a_pod_missing_from_a_relist_is_stopped_and_its_object_is_not_touched() 
     world.journal.wait_for("delete u1 0").await;
     let journal = world.end().await;
     assert_eq!(journal, ["create u1", "patch u1 Running", "delete u1 0"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_full_of_orphans_is_taken_on_in_portions() {
+    let names: Vec<String> = (0..1000).map(|number| format!("u{number}")).collect();
+    let world = World::start(&names.iter().map(String::as_str).collect::<Vec<_>>());
+    world.send(ObjectEvent::Relisted(vec![]));
+    for _ in 0..5 {
+        world.tell(ProviderEvent::Resync).await;
+        tokio::time::sleep(RESYNC_PACE).await;
+    }
+    let deletes = world.journal.count("delete");
+    assert_eq!(deletes, orphans::MAX_ORPHANS, "a provider that keeps listing them gets no more of them at once");
+    world.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_orphans_of_a_provider_that_obeys_are_gone_in_the_end() {
+    let names: Vec<String> = (0..1000).map(|number| format!("u{number}")).collect();
+    let world = World::start(&names.iter().map(String::as_str).collect::<Vec<_>>());
+    world.journal.obeys.store(true, Ordering::Relaxed);
+    world.send(ObjectEvent::Relisted(vec![]));
+    // Short of the periodic comparison: those that are left over have lists of their own.
+    tokio::time::sleep(COMPARE_EVERY / 2).await;
+    let journal = world.end().await;
+    let deleted: HashSet<&String> = journal.iter().filter(|entry| entry.starts_with("delete")).collect();
+    assert_eq!(deleted.len(), 1000, "each of them once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_orphan_that_the_provider_does_not_delete_costs_no_event() {
+    let world = World::start(&["made-up"]);
+    world.journal.defies.store(true, Ordering::Relaxed);
+    world.send(ObjectEvent::Relisted(vec![]));
+    world.journal.wait_for("delete made-up 0").await;
+    assert_eq!(world.end().await, ["delete made-up 0"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_provider_that_asks_for_comparisons_all_the_time_gets_one_a_second() {
+    let world = World::start(&[]);
+    world.send(ObjectEvent::Relisted(vec![]));
+    for _ in 0..100 {
+        world.tell(ProviderEvent::Resync).await;
+        moment().await;
+    }
+    assert_eq!(
+        world.journal.lists.load(Ordering::Relaxed),
+        2,
+        "the one at the start, and the first that was asked for"
+    );
+    tokio::time::sleep(RESYNC_PACE).await;
+    assert_eq!(world.journal.lists.load(Ordering::Relaxed), 3, "the last that was asked for is not forgotten");
+    world.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn statuses_without_end_are_written_at_a_pace_and_the_newest_is_written_in_the_end() {
+    let world = World::start(&[]);
+    world.send(ObjectEvent::Relisted(vec![object("u1", 1, json!({}))]));
+    world.journal.wait_for("patch u1 Running").await;
+    for times in 1..=100 {
+        world.tell(restarted("u1", times)).await;
+        moment().await;
+    }
+    let burst = world.journal.count("patch u1");
+    assert!((2..=11).contains(&burst), "{burst} writes");
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert!(world.journal.count("patch u1") <= burst + 1, "one write for all that was told meanwhile");
+    let restarts = world.journal.last_patch.lock().unwrap()["status"]["containerStatuses"][0]["restartCount"].clone();
+    assert_eq!(restarts, 100);
+    world.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_end_of_a_pod_that_has_written_too_much_is_not_late_and_the_others_are_paced() {
+    let world = World::start(&[]);
+    world.send(ObjectEvent::Relisted(vec![object("u1", 1, json!({ "spec": { "restartPolicy": "Never" } }))]));
+    world.journal.wait_for("patch u1 Running").await;
+    for times in 1..=100 {
+        world.tell(restarted("u1", times)).await;
+        moment().await;
+    }
+    let before = world.journal.count("patch u1");
+    for times in 101..=200 {
+        world.tell(ended("u1", times)).await;
+        moment().await;
+        assert_eq!(world.journal.count("patch u1 Succeeded"), 1, "at once");
+    }
+    let after = world.journal.count("patch u1");
+    assert!(after <= before + 2, "{before} writes, then {after}");
+    world.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_provider_that_never_stops_telling_ends_does_not_hold_up_a_deletion() {
+    // By the rules of a pod that restarts, no report but the first would be an end.
+    let never = json!({ "spec": { "restartPolicy": "Never" } });
+    let world = World::start(&[]);
+    world.send(ObjectEvent::Relisted(vec![object("u1", 1, never.clone())]));
+    world.journal.wait_for("patch u1 Running").await;
+    for times in 1..=20 {
+        world.tell(restarted("u1", times)).await;
+        moment().await;
+    }
+    world.journal.slow.store(true, Ordering::Relaxed);
+    world.send(ObjectEvent::Applied(object(
+        "u1",
+        1095,
+        json!({ "spec": never["spec"], "metadata": deleted("u1", 1095).metadata }),
+    )));
+    world.journal.wait_for("delete u1 30").await;
+    for times in 21..=200 {
+        world.tell(ended("u1", times)).await;
+        moment().await;
+    }
+    let journal = world.journal.read();
+    world.end().await;
+    let at = |entry: &str| journal.iter().position(|have| have == entry);
+    assert!(at("patch u1 Succeeded").is_some() && at("patch u1 Succeeded") < at("remove u1"), "{journal:?}");
 }
