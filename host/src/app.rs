@@ -146,10 +146,9 @@ async fn be_a_node(run: Run) -> Result<(), Error> {
             "a failure"
         }
     };
-    let uid = node_uid.borrow().clone();
     let removal = run
         .remove_node_on_exit
-        .then(|| (ClusterNode::new(clients.node.clone(), clients.lease.clone(), &run.node_name), uid));
+        .then(|| (ClusterNode::new(clients.node.clone(), clients.lease.clone(), &run.node_name), node_uid));
     shutdown::drain(reason, &tasks, &*provider, run.drain_timeout, removal).await;
     if reason == "a failure" { Err(Error::Ended) } else { Ok(()) }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use pluglet_model::provider::Provider;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 use tracing::{info, warn};
 
 use crate::api::node::ClusterNode;
@@ -35,7 +36,7 @@ pub(super) async fn drain(
     tasks: &Tasks,
     provider: &dyn Provider,
     grace: Duration,
-    removal: Option<(ClusterNode, Option<String>)>,
+    removal: Option<(ClusterNode, watch::Receiver<Option<String>>)>,
 ) {
     info!(reason, ?grace, "draining: calls under way are finished, nothing new is begun; pods keep running");
     let unfinished = tasks.drain(grace).await;
@@ -43,7 +44,8 @@ pub(super) async fn drain(
         warn!(unfinished = unfinished.join(", "), "gave up waiting; a restart takes up what was not finished");
     }
     provider.stop(PROVIDER_GRACE).await;
-    match removal {
+    // Now, not when the signal came: a registration that was under way has ended meanwhile.
+    match removal.map(|(node, uid)| (node, uid.borrow().clone())) {
         None => info!("stopped; a registered node stays registered, and pods keep running"),
         Some((_, None)) => info!("stopped; there was no node to remove"),
         Some((node, Some(uid))) => match node.delete(&uid).await {

@@ -79,12 +79,14 @@ async fn with_the_flag_sigterm_removes_the_node_if_the_identity_may() -> Result<
     let options = NodeOptions { flags: flags.clone(), ..NodeOptions::default() };
     let mut node = world.node_with("node-may-not-remove", options).await?;
     assert!(node.terminate()?.success());
-    assert!(node.log()?.contains("the node could not be removed"));
+    let log = node.log()?;
+    assert!(log.contains("the node could not be removed"), "{log}");
 
     let options = NodeOptions { flags, admin: true, ..NodeOptions::default() };
     let mut node = world.node_with("node-remove", options).await?;
     assert!(node.terminate()?.success());
-    assert!(node.log()?.contains("the node was removed"));
+    let log = node.log()?;
+    assert!(log.contains("the node was removed"), "{log}");
     assert!(Api::<Node>::all(world.client.clone()).get_opt(&node.name).await?.is_none());
     Ok(())
 }
