@@ -6,7 +6,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
@@ -17,6 +16,7 @@ use crate::endpoint::{BindError, Endpoint};
 use crate::error::{Error, Refusal, quoted};
 use crate::grant::Rights;
 use crate::metrics::Metrics;
+use crate::seldom::Seldom;
 
 /// What one provider may have under way, over all endpoints.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,8 +38,10 @@ impl Default for Ceilings {
     }
 }
 
-/// How often the same refusal is told. A provider that asks for the same thing in a loop would otherwise fill the log.
-pub(crate) const TOLD_EVERY: Duration = Duration::from_secs(60);
+/// So many places, at least one.
+pub(crate) fn places(count: usize) -> Semaphore {
+    Semaphore::new(count.clamp(1, Semaphore::MAX_PERMITS))
+}
 
 /// The way out of one provider.
 pub struct Egress {
@@ -53,7 +55,8 @@ pub struct Egress {
     pub(crate) streams: Arc<Semaphore>,
     pub(crate) request_bytes: Arc<Semaphore>,
     pub(crate) answer_bytes: Arc<Semaphore>,
-    told: Mutex<BTreeMap<(String, &'static str), Instant>>,
+    /// Bounded: the operator's names times the reasons.
+    told: Mutex<BTreeMap<(String, &'static str), Seldom>>,
 }
 
 impl Egress {
@@ -80,7 +83,6 @@ impl Egress {
             let counters = metrics.of(provider, &right.name);
             Ok((right.name.clone(), Endpoint::bind(right, counters, Arc::clone(&resolver))?))
         };
-        let places = |count: usize| Semaphore::new(count.clamp(1, Semaphore::MAX_PERMITS));
         Ok(Self {
             provider: provider.to_owned(),
             endpoints: rights.rights.into_iter().map(bind).collect::<Result<_, BindError>>()?,
@@ -125,18 +127,11 @@ impl Egress {
         let granted = self.endpoints.contains_key(endpoint);
         let label = if granted { endpoint } else { "" };
         self.metrics.refused(&self.provider, label, refusal.reason());
-        let now = Instant::now();
         let due = {
-            // Bounded: the operator's names times the reasons.
             let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-            let last = told.get(&(label.to_owned(), refusal.reason())).copied();
-            let due = last.is_none_or(|last| now.duration_since(last) >= TOLD_EVERY);
-            if due {
-                told.insert((label.to_owned(), refusal.reason()), now);
-            }
-            due
+            told.entry((label.to_owned(), refusal.reason())).or_default().admit(Instant::now())
         };
-        if due {
+        if due.is_some() {
             let provider = &self.provider;
             let endpoint = quoted(endpoint);
             warn!(provider, endpoint, reason = refusal.reason(), "request refused: {}", refusal.explain(&endpoint));

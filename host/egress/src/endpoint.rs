@@ -23,13 +23,14 @@ use tracing::warn;
 
 use crate::check::Checked;
 use crate::connect::{ConnectError, Connector, Resolve};
-use crate::egress::TOLD_EVERY;
+use crate::egress::places;
 use crate::error::{Error, Refusal};
 use crate::fetch::word;
 use crate::grant::Right;
 use crate::mask::{Mask, Suspicions};
 use crate::metrics::EndpointMetrics;
 use crate::rate::Rate;
+use crate::seldom::Seldom;
 
 /// Connections kept open to one endpoint. As many as requests may be under way by default; more would only be cut by the backend.
 const IDLE_CONNECTIONS: usize = 64;
@@ -103,8 +104,8 @@ pub(crate) struct Endpoint {
     /// HTTP/1.1 only: in HTTP/2 a connection cannot stop being HTTP.
     upgrading: HttpClient,
     pub(crate) suspicions: Suspicions,
-    /// When it was last told that there is no credential.
-    told: Mutex<Option<Instant>>,
+    /// For requests that are not sent for want of a credential.
+    told: Mutex<Seldom>,
 }
 
 /// A response whose body is still to come.
@@ -136,7 +137,6 @@ impl Endpoint {
         };
         let connector = Connector::new(&right.grant, resolver);
         let limits = &right.grant.limits;
-        let places = |count: usize| Semaphore::new(count.clamp(1, Semaphore::MAX_PERMITS));
         Ok(Self {
             client: client(&right, connector.clone(), true)?,
             upgrading: client(&right, connector, false)?,
@@ -220,16 +220,8 @@ impl Endpoint {
 
     fn without_credential(&self, error: &CredentialError) -> Error {
         // Each request comes here while the token server is away; the operator needs to read it now and then.
-        let now = Instant::now();
-        let before = {
-            let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-            let before = *told;
-            if before.is_none_or(|before| now.duration_since(before) >= TOLD_EVERY) {
-                *told = Some(now);
-            }
-            before
-        };
-        if before.is_none_or(|before| now.duration_since(before) >= TOLD_EVERY) {
+        let due = self.told.lock().unwrap_or_else(PoisonError::into_inner).admit(Instant::now());
+        if due.is_some() {
             let endpoint = &self.right.name;
             let error = error as &dyn std::error::Error;
             warn!(endpoint, error, "no credential for the endpoint: its requests are not sent");

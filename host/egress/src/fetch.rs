@@ -9,24 +9,11 @@ use bytes::Bytes;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout};
 
-use crate::answer;
+use crate::answer::{self, Answer};
 use crate::check::{self, Outgoing};
 use crate::egress::Egress;
 use crate::endpoint::{Endpoint, Via};
 use crate::error::Error;
-
-/// A whole answer.
-#[derive(Debug)]
-pub struct Answer {
-    /// The status code.
-    pub status: u16,
-    /// Headers, without those of the connection.
-    pub headers: Vec<(String, String)>,
-    /// The body.
-    pub body: Vec<u8>,
-    /// Its room among all answers, given back when this is dropped.
-    pub(crate) _room: Option<OwnedSemaphorePermit>,
-}
 
 impl Egress {
     /// Send a request and wait for its whole answer, of which at most `max_bytes`.
@@ -54,15 +41,7 @@ impl Egress {
             let _place = place(&self.requests).await?;
             let _in_flight = endpoint.metrics.begin();
             let exchange = endpoint.exchange(checked, body, Via::Pool).await?;
-            let authorized = exchange.authorized;
-            let (head, body) = exchange.response.into_parts();
-            let collected = answer::collect(body, cap, &exchange.mask, &self.answer_bytes).await?;
-            Ok(Answer {
-                status: head.status.as_u16(),
-                headers: answer::headers(head.headers, authorized, &exchange.mask),
-                body: collected.bytes,
-                _room: collected.room,
-            })
+            answer::whole(exchange, cap, &self.answer_bytes).await
         };
         let started = Instant::now();
         let outcome = timeout(within(limits.timeout, outgoing.timeout), whole).await.unwrap_or(Err(Error::Timeout));

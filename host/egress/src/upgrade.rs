@@ -19,12 +19,12 @@ use tokio::io::{AsyncWriteExt as _, ReadHalf, WriteHalf};
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use tokio_util::io::ReaderStream;
 
-use crate::answer;
+use crate::answer::{self, Answer};
 use crate::check::{self, Checked, Outgoing};
 use crate::egress::Egress;
 use crate::endpoint::{Endpoint, Exchange, Via};
 use crate::error::{Error, Refusal};
-use crate::fetch::{Answer, within, word};
+use crate::fetch::{within, word};
 use crate::mask::Mask;
 use crate::send::Held;
 
@@ -54,7 +54,7 @@ pub struct Connection {
 
 /// What is left of a request that was answered with 101, or the answer.
 pub(crate) enum Switched {
-    Yes { upgraded: Upgraded, headers: Vec<(String, String)>, raw: http::HeaderMap, mask: Mask, held: Held },
+    Yes { upgraded: Upgraded, headers: http::HeaderMap, authorized: bool, mask: Mask, held: Held },
     No(Answer),
 }
 
@@ -80,11 +80,11 @@ impl Egress {
         let idle = endpoint.right.grant.limits.idle_timeout;
         Ok(match self.switch(endpoint, checked, body, outgoing.timeout).await? {
             Switched::No(answer) => UpgradeAnswer::Refused(answer),
-            Switched::Yes { upgraded, headers, mask, held, .. } => {
+            Switched::Yes { upgraded, headers, authorized, mask, held } => {
                 let (reader, writer) = tokio::io::split(TokioIo::new(upgraded));
                 let shared = Shared::new(held);
                 UpgradeAnswer::Upgraded(Connection {
-                    headers,
+                    headers: answer::headers(headers, authorized, &mask),
                     reader: Reader {
                         bytes: ReaderStream::with_capacity(reader, READ_BYTES),
                         mask,
@@ -116,7 +116,7 @@ impl Egress {
             if exchange.response.status() == StatusCode::SWITCHING_PROTOCOLS {
                 switched(exchange, held).await
             } else {
-                self.refused(exchange).await
+                answer::whole(exchange, MAX_REFUSAL_BYTES, &self.answer_bytes).await.map(Switched::No)
             }
         };
         let outcome = timeout(within(limits.timeout, asked), head).await.unwrap_or(Err(Error::Timeout));
@@ -127,28 +127,14 @@ impl Egress {
         endpoint.metrics.ended(word(status), started.elapsed().as_secs_f64());
         outcome
     }
-
-    async fn refused(&self, exchange: Exchange) -> Result<Switched, Error> {
-        let authorized = exchange.authorized;
-        let (head, body) = exchange.response.into_parts();
-        let collected = answer::collect(body, MAX_REFUSAL_BYTES, &exchange.mask, &self.answer_bytes).await?;
-        Ok(Switched::No(Answer {
-            status: head.status.as_u16(),
-            headers: answer::headers(head.headers, authorized, &exchange.mask),
-            body: collected.bytes,
-            _room: collected.room,
-        }))
-    }
 }
 
 async fn switched(exchange: Exchange, held: Held) -> Result<Switched, Error> {
-    let authorized = exchange.authorized;
-    let Exchange { mut response, mask, .. } = exchange;
-    let raw = response.headers().clone();
-    let headers = answer::headers(raw.clone(), authorized, &mask);
+    let Exchange { mut response, mask, authorized, .. } = exchange;
+    let headers = std::mem::take(response.headers_mut());
     let upgraded = hyper::upgrade::on(&mut response).await;
     let upgraded = upgraded.map_err(|error| Error::Protocol(format!("the connection did not switch: {error}")))?;
-    Ok(Switched::Yes { upgraded, headers, raw, mask, held })
+    Ok(Switched::Yes { upgraded, headers, authorized, mask, held })
 }
 
 /// A protocol's name, and maybe its version (RFC 9110 section 7.8). Not those that the host itself would have to speak: HTTP/2 without TLS, TLS,

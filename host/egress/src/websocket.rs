@@ -21,15 +21,15 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{self};
 
+use crate::answer::Answer;
 use crate::check::{self, Outgoing};
 use crate::egress::Egress;
 use crate::error::{Error, Refusal};
-use crate::fetch::Answer;
 use crate::mask::Mask;
 use crate::upgrade::{IdleAlarm, Shared, Switched};
 
 /// Bytes of one message. A message is held whole, on both sides.
-const MAX_MESSAGE_BYTES: usize = 1 << 20;
+pub const MAX_MESSAGE_BYTES: usize = 1 << 20;
 
 /// Protocols that can be offered at once.
 const MAX_PROTOCOLS: usize = 16;
@@ -107,7 +107,7 @@ impl Egress {
         let switched = self.switch(endpoint, checked, Bytes::new(), outgoing.timeout).await?;
         let (upgraded, headers, mask, held) = match switched {
             Switched::No(answer) => return Ok(WebSocketAnswer::Refused(answer)),
-            Switched::Yes { upgraded, raw, mask, held, .. } => (upgraded, raw, mask, held),
+            Switched::Yes { upgraded, headers, mask, held, .. } => (upgraded, headers, mask, held),
         };
         let protocol = accepted(&headers, &key, protocols)?;
         let config = WebSocketConfig::default()

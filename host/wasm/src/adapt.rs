@@ -18,10 +18,8 @@ use crate::bindings::pluglet::provider::types;
 use crate::capabilities::log::clean;
 
 mod facts;
-mod seldom;
 
 pub(crate) use facts::bound as bound_facts;
-pub(crate) use seldom::Seldom;
 
 /// Longest text of a guest in an error or event, in bytes. It ends up in a pod's status, which the API server stores.
 pub(crate) const MAX_TEXT_BYTES: usize = 4 << 10;

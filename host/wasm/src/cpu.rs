@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use pluglet_egress::Seldom;
 use rustix::time::{ClockId, clock_gettime};
 use tokio::time::{Instant, Sleep, sleep};
 use tracing::warn;
@@ -30,9 +31,6 @@ const LONGEST_PIECE: Duration = Duration::from_millis(20);
 
 /// A share that is none: one incarnation cannot use more than one core.
 const WHOLE_CORE: u32 = 1000;
-
-/// How often it is told that a provider is being slowed down.
-const TOLD_EVERY: Duration = Duration::from_secs(60);
 
 /// A slice that is longer makes the next one be measured exactly.
 const SHORT: Duration = Duration::from_micros(500);
@@ -76,7 +74,7 @@ pub(crate) struct Metered<F> {
     vitals: Arc<Vitals>,
     metrics: ProviderMetrics,
     provider: String,
-    told: Option<Instant>,
+    told: Seldom,
     /// Slices until the next exact one.
     unmeasured: u32,
 }
@@ -96,7 +94,7 @@ impl<F> Metered<F> {
             vitals,
             metrics,
             provider: provider.to_owned(),
-            told: None,
+            told: Seldom::default(),
             unmeasured: 0,
         }
     }
@@ -116,8 +114,7 @@ impl<F> Metered<F> {
     }
 
     fn tell(&mut self, now: Instant) {
-        if self.told.is_none_or(|told| now.duration_since(told) >= TOLD_EVERY) {
-            self.told = Some(now);
+        if self.told.admit(now).is_some() {
             warn!(
                 provider = self.provider,
                 share = %format_args!("{}m", self.budget.millicores),

@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use futures::channel::mpsc as channel;
 use futures::stream::StreamExt as _;
+use pluglet_egress::Seldom;
 use pluglet_model::provider::{Features, ProviderEvent};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 use tracing::warn;
 
-use crate::adapt::{self, MAX_NAME_BYTES, MAX_STATUS_BYTES, MAX_TEXT_BYTES, Seldom};
+use crate::adapt::{self, MAX_NAME_BYTES, MAX_STATUS_BYTES, MAX_TEXT_BYTES};
 use crate::bindings::exports::pluglet::provider::events::Event;
 use crate::bindings::pluglet::provider::types::PodRef;
 use crate::call::{Request, WATCH};

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use k8s_openapi::api::core::v1::PodStatus;
+use pluglet_egress::Seldom;
 use pluglet_model::provider::{Error, EventReceiver, Features, Health, LogRequest, LogStream, Provider};
 use pluglet_model::{PodKey, PodPlan};
 use tokio::runtime::Runtime;
@@ -16,7 +17,7 @@ use tokio::time::{Instant, timeout};
 
 use tracing::warn;
 
-use crate::adapt::{self, Seldom};
+use crate::adapt;
 use crate::bindings::pluglet::provider::types::PodRef;
 use crate::call::{CREATE, DELETE, LIST, LOGS, Request, STATUS, UPDATE};
 use crate::dispatch::Dispatch;

@@ -19,10 +19,15 @@ use crate::bindings::pluglet::provider::http::{
 use crate::state::State;
 
 mod body;
+mod inflow;
 mod pipe;
 
-use body::{AnswerStream, Ending, GuestBody};
-use pipe::{Bytewise, Outflow};
+use body::GuestBody;
+use inflow::{Ending, Inflow};
+use pipe::Outflow;
+
+/// Headers as the contract has them.
+type Headers = Vec<(String, String)>;
 
 /// The contract's error, with the words that an operator needs when it was a refusal.
 pub(super) fn error(endpoint: &str, error: Error) -> HttpError {
@@ -93,7 +98,7 @@ impl<T: Send> http::HostWithStore<T> for State {
         let body = GuestBody::connect(accessor, body, trailers);
         let answer = egress.send(outgoing(request), body).await.map_err(|failure| error(&name, failure))?;
         let (ending, ended) = Ending::channel(name);
-        let body = AnswerStream::new(answer.body, ending);
+        let body = Inflow::new(answer.body, ending);
         let (body, trailers) = accessor
             .with(|mut access| {
                 Ok::<_, wasmtime::Error>((
@@ -121,7 +126,7 @@ impl<T: Send> http::HostWithStore<T> for State {
             UpgradeAnswer::Upgraded(connection) => connection,
         };
         let (ending, ended) = Ending::channel(name);
-        let input = Bytewise::new(connection.reader, ending);
+        let input = Inflow::new(connection.reader, ending);
         let outflow = Outflow::channel();
         let output = output.into_stream();
         let opened = accessor.with(|mut access| {

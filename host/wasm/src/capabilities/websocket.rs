@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 
 use futures::StreamExt as _;
 use futures::channel::mpsc;
-use pluglet_egress::{Incoming, Message, Outbound, WebSocketAnswer};
+use pluglet_egress::{Incoming, MAX_MESSAGE_BYTES, Message, Outbound, WebSocketAnswer};
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Accessor, Destination, StreamProducer, StreamReader, StreamResult};
 
@@ -23,10 +23,6 @@ const NORMAL: u16 = 1000;
 
 /// As above: a message was too big.
 const TOO_BIG: u16 = 1009;
-
-/// Bytes of one message, as the contract says. The way out refuses a larger one too, but only when it is its turn; until then a guest
-/// could leave as many times `limits.hostcallBytes` with the host as it has open connections.
-const MAX_MESSAGE_BYTES: usize = 1 << 20;
 
 /// Messages that are taken from the guest at once. More would only wait for the one before, a mebibyte each.
 const BATCH: usize = 1;
@@ -68,6 +64,8 @@ fn to_peer(message: websocket::Message) -> Message {
         websocket::Message::Close(_) => 0,
     };
     match message {
+        // The way out refuses a larger one too, but only when it is its turn; until then a guest could leave as many times
+        // `limits.hostcallBytes` with the host as it has open connections.
         _ if length > MAX_MESSAGE_BYTES => Message::Close(TOO_BIG),
         websocket::Message::Text(text) => Message::Text(text),
         websocket::Message::Binary(bytes) => Message::Binary(bytes.into()),

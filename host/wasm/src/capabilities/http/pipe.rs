@@ -1,7 +1,7 @@
-//! Raw bytes of upgraded connections, and of bodies on their way out.
+//! Bytes of the guest, on their way out.
 //!
-//! In: `stream<u8>` of the guest, a connection. Out: the same on the other side. Invariant: the guest's write waits while two chunks are
-//! under way; its end closes that direction of the connection and nothing else.
+//! In: `stream<u8>` of the guest. Out: chunks, for a request's body or for an upgraded connection. Invariant: the guest's write waits while two
+//! chunks are under way; its end closes that direction of a connection and nothing else.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -9,11 +9,9 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use futures::StreamExt as _;
 use futures::channel::mpsc;
-use pluglet_egress::{Reader, Writer};
+use pluglet_egress::Writer;
 use wasmtime::StoreContextMut;
-use wasmtime::component::{Destination, Source, StreamConsumer, StreamProducer, StreamResult};
-
-use super::body::{Ending, hand_over};
+use wasmtime::component::{Source, StreamConsumer, StreamResult};
 
 /// Bytes that are taken from the guest at once. What is on its way is in the host's memory: two chunks for each stream.
 const CHUNK_BYTES: usize = 64 << 10;
@@ -78,53 +76,4 @@ pub(super) async fn write_all(mut chunks: mpsc::Receiver<Bytes>, mut writer: Wri
     }
     // As above.
     let _ = writer.finish().await;
-}
-
-/// What the connection sends, as a stream of the guest.
-pub(super) struct Bytewise {
-    reader: Reader,
-    rest: Bytes,
-    ending: Option<Ending>,
-}
-
-impl Bytewise {
-    pub(super) fn new(reader: Reader, ending: Ending) -> Self {
-        Self { reader, rest: Bytes::new(), ending: Some(ending) }
-    }
-}
-
-impl<D: 'static> StreamProducer<D> for Bytewise {
-    type Item = u8;
-    // Not used: bytes go straight into the guest's memory.
-    type Buffer = Option<u8>;
-
-    fn poll_produce<'a>(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        store: StoreContextMut<'a, D>,
-        destination: Destination<'a, u8, Self::Buffer>,
-        finish: bool,
-    ) -> Poll<wasmtime::Result<StreamResult>> {
-        let stream = self.get_mut();
-        if stream.rest.is_empty() {
-            let outcome = match stream.reader.poll_next(cx) {
-                Poll::Ready(Some(Ok(bytes))) => {
-                    stream.rest = bytes;
-                    None
-                }
-                Poll::Ready(Some(Err(failure))) => Some(Err(failure)),
-                Poll::Ready(None) => Some(Ok(Vec::new())),
-                Poll::Pending if finish => return Poll::Ready(Ok(StreamResult::Cancelled)),
-                Poll::Pending => return Poll::Pending,
-            };
-            if let Some(outcome) = outcome {
-                if let Some(ending) = stream.ending.take() {
-                    ending.tell(outcome);
-                }
-                return Poll::Ready(Ok(StreamResult::Dropped));
-            }
-        }
-        hand_over(&mut stream.rest, store, destination);
-        Poll::Ready(Ok(StreamResult::Completed))
-    }
 }

@@ -1,4 +1,4 @@
-//! A warning that a guest can cause at will.
+//! A warning that a provider can cause at will.
 //!
 //! In: occasions to warn. Out: whether to, and how many were passed over since the last time. Invariant: at most one in a minute, and the
 //! next one tells of the others. Pure.
@@ -7,19 +7,19 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// A guest that sends rubbish as fast as it can would otherwise fill whatever stores the host's log, past the rate of its own lines.
+/// A provider that does the same wrong thing as fast as it can would otherwise fill whatever stores the host's log, past the rate of its own lines.
 const PAUSE: Duration = Duration::from_secs(60);
 
 /// One kind of warning.
 #[derive(Debug, Default)]
-pub(crate) struct Seldom {
+pub struct Seldom {
     last: Option<Instant>,
     untold: u64,
 }
 
 impl Seldom {
     /// Whether to warn now, and then how many warnings were left out before.
-    pub(crate) fn admit(&mut self, now: Instant) -> Option<u64> {
+    pub fn admit(&mut self, now: Instant) -> Option<u64> {
         if self.last.is_some_and(|last| now.duration_since(last) < PAUSE) {
             self.untold = self.untold.saturating_add(1);
             return None;
