@@ -14,6 +14,7 @@ use futures::stream::BoxStream;
 use k8s_openapi::api::core::v1::{NodeCondition, PodStatus, Taint};
 use tokio::sync::{mpsc, watch};
 
+use crate::pod::Volume;
 use crate::{PodKey, PodPlan};
 
 /// A backend, as the rest of the host sees it.
@@ -34,11 +35,35 @@ pub trait Provider: Send + Sync + 'static {
     /// there.
     async fn list(&self) -> Result<Vec<(PodKey, PodStatus)>, Error>;
 
+    /// The files of these volumes were refreshed; they replace the named volumes whole.
+    async fn volumes_changed(&self, _key: &PodKey, _generation: u64, _volumes: &[Volume]) -> Result<(), Error> {
+        Err(Error::Unsupported("it does not take new files for a pod that runs".to_owned()))
+    }
+
+    /// Stop one container within `grace` and start it again. Returns when that has begun.
+    async fn restart_container(&self, _key: &PodKey, _container: &str, _grace: Duration) -> Result<(), Error> {
+        Err(Error::Unsupported("it does not restart single containers".to_owned()))
+    }
+
+    /// Run a command in a container, without input, to its end.
+    async fn run(&self, _key: &PodKey, _container: &str, _command: &[String]) -> Result<CommandOutput, Error> {
+        Err(Error::Unsupported("it does not run commands in containers".to_owned()))
+    }
+
     /// The log of one container.
     async fn logs(&self, key: &PodKey, request: LogRequest) -> Result<LogStream, Error>;
 
     /// Let the provider go; pods keep running.
     async fn stop(&self, grace: Duration);
+}
+
+/// How a command that was run in a container ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommandOutput {
+    /// Its exit code.
+    pub exit_code: i32,
+    /// The first 10 KiB of standard output and standard error, as they came.
+    pub output: Bytes,
 }
 
 /// What a provider tells unasked. Delivered over a bounded channel that is handed out when the provider is made.
@@ -108,6 +133,10 @@ pub struct Features {
     pub port_forward: bool,
     /// It reports resource use.
     pub stats: bool,
+    /// [`Provider::restart_container`] works.
+    pub restart: bool,
+    /// It runs the probes of its pods itself and reports `ready` and `started` accordingly.
+    pub probes: bool,
 }
 
 impl Features {
@@ -122,6 +151,8 @@ impl Features {
             (self.attach, "attach"),
             (self.port_forward, "port-forward"),
             (self.stats, "stats"),
+            (self.restart, "restart"),
+            (self.probes, "probes"),
         ]
         .into_iter()
         .filter_map(|(set, name)| set.then_some(name))

@@ -156,6 +156,7 @@ fn features(features: lifecycle::Features) -> Features {
         attach: features.contains(lifecycle::Features::ATTACH),
         port_forward: features.contains(lifecycle::Features::PORT_FORWARD),
         stats: features.contains(lifecycle::Features::STATS),
+        ..Features::default()
     }
 }
 
