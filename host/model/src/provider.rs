@@ -133,6 +133,8 @@ pub struct Features {
     pub port_forward: bool,
     /// It reports resource use.
     pub stats: bool,
+    /// [`Provider::volumes_changed`] works. Without it files stay as they were when the pod was created.
+    pub refresh: bool,
     /// [`Provider::restart_container`] works.
     pub restart: bool,
     /// It runs the probes of its pods itself and reports `ready` and `started` accordingly.
@@ -151,6 +153,7 @@ impl Features {
             (self.attach, "attach"),
             (self.port_forward, "port-forward"),
             (self.stats, "stats"),
+            (self.refresh, "refresh"),
             (self.restart, "restart"),
             (self.probes, "probes"),
         ]

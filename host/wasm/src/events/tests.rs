@@ -9,8 +9,18 @@ use crate::bindings::exports::pluglet::provider::lifecycle::NodeFacts;
 use crate::bindings::pluglet::provider::types::{self, PodRef};
 use crate::call::Job;
 
-const WATCHING: Features =
-    Features { watch: true, update: false, logs: false, exec: false, attach: false, port_forward: false, stats: false };
+const WATCHING: Features = Features {
+    watch: true,
+    update: false,
+    logs: false,
+    exec: false,
+    attach: false,
+    port_forward: false,
+    stats: false,
+    refresh: false,
+    restart: false,
+    probes: false,
+};
 
 fn pod(uid: &str) -> PodRef {
     PodRef { uid: uid.to_owned(), namespace: "default".to_owned(), name: uid.to_owned(), generation: 1 }
