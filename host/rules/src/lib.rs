@@ -4,3 +4,4 @@
 //! Kubernetes client; the same arguments always give the same answer.
 
 pub mod quantity;
+pub mod requests;
