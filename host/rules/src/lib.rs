@@ -5,3 +5,4 @@
 
 pub mod quantity;
 pub mod requests;
+pub mod selector;
