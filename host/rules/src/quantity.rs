@@ -1,8 +1,8 @@
 //! Kubernetes resource quantities: `500m`, `1536Mi`, `1e3`.
 //!
-//! In: text in the grammar of `resource.Quantity` (apimachinery pkg/api/resource/quantity.go). Out: an exact number of nanos, whole
-//! and milli values, canonical text. Invariant: equal numbers are equal quantities, whatever suffix they were written with; what is
-//! shown reads back as the same number; rounding is always away from zero, as Go does.
+//! In: text in the grammar of `resource.Quantity` (apimachinery pkg/api/resource/quantity.go). Out: an exact number of
+//! nanos, whole and milli values, canonical text. Invariant: equal numbers are equal quantities, whatever suffix they
+//! were written with; what is shown reads back as the same number; rounding is always away from zero, as Go does.
 
 use std::fmt;
 use std::str::FromStr;
@@ -55,8 +55,8 @@ impl Quantity {
         Self(i128::from(milli) * (ONE / 1000))
     }
 
-    /// Reads what `ParseQuantity` reads, except that there must be a digit, as its documented grammar says (Go also takes `k` and
-    /// `-` for nothing).
+    /// Reads what `ParseQuantity` reads, except that there must be a digit, as its documented grammar says (Go also
+    /// takes `k` and `-` for nothing).
     ///
     /// What is finer than a nano is rounded away from zero; with a binary suffix, what is beyond 2^63-1 is 2^63-1.
     ///
@@ -108,15 +108,16 @@ impl Quantity {
         saturate(divide_away(self.0, ONE))
     }
 
-    /// Thousandths, rounded away from zero, as Go's `MilliValue()`; an `i64` that it does not fit is saturated (Go's overflows).
+    /// Thousandths, rounded away from zero, as Go's `MilliValue()`; an `i64` that it does not fit is saturated (Go's
+    /// overflows).
     #[must_use]
     pub fn milli_value(self) -> i64 {
         saturate(divide_away(self.0, ONE / 1000))
     }
 
-    /// How many times the divisor goes into it, rounded up, as a `resourceFieldRef` is resolved (`convertQuantityToString` in
-    /// pkg/api/v1/resource/helpers.go). A divisor of zero, which is what an absent one reads as, stands for one
-    /// (`ExtractContainerResourceValue` there). What is negative does not go at all: 0.
+    /// How many times the divisor goes into it, rounded up, as a `resourceFieldRef` is resolved
+    /// (`convertQuantityToString` in pkg/api/v1/resource/helpers.go). A divisor of zero, which is what an absent one
+    /// reads as, stands for one (`ExtractContainerResourceValue` there). What is negative does not go at all: 0.
     #[must_use]
     pub fn divided_by(self, divisor: Self) -> i64 {
         let divisor = if divisor == Self::ZERO { Self::ONE } else { divisor };
@@ -135,8 +136,8 @@ impl FromStr for Quantity {
     }
 }
 
-/// The canonical form: no fraction, the largest suffix that leaves a whole number. Go remembers whether a quantity was written with a
-/// binary or a decimal suffix; here the shorter form is taken, the decimal one if they are equally long.
+/// The canonical form: no fraction, the largest suffix that leaves a whole number. Go remembers whether a quantity was
+/// written with a binary or a decimal suffix; here the shorter form is taken, the decimal one if they are equally long.
 impl fmt::Display for Quantity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let decimal = self.decimal();
@@ -237,9 +238,10 @@ fn whole_part(digits: &[u8], zeros: u32, unit: i128) -> Option<i128> {
     number.checked_mul(10_i128.checked_pow(zeros)?)?.checked_mul(unit)
 }
 
-/// `0.digits` times the unit (at most 2^60 nanos·10^9), rounded up. From the last digit on: what one division leaves over can no more
-/// change the whole part of the next, it only decides whether there is something to round up, so any number of digits is exact.
-/// Zeros between the point and the digits need no division: they come with a unit of 1, whose whole part is 0 without them.
+/// `0.digits` times the unit (at most 2^60·10^9), rounded up. From the last digit on: what one division leaves
+/// over can no more change the whole part of the next, it only decides whether there is something to round up, so any
+/// number of digits is exact. Zeros between the point and the digits need no division: they come with a unit of 1,
+/// whose whole part is 0 without them.
 fn fraction_part(digits: &[u8], unit: i128) -> i128 {
     let (whole, inexact) = digits.iter().rev().fold((0, false), |(whole, inexact), digit| {
         let sum = i128::from(*digit) * unit + whole;

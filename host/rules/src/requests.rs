@@ -1,8 +1,9 @@
 //! What a pod asks of its node.
 //!
-//! In: a pod. Out: its effective requests, and the sum of those of many pods. Invariant: the same number that the scheduler reserves
-//! (`PodRequests` of k8s.io/component-helpers/resource/helpers.go), from the spec alone: the API server has already put limits in the
-//! place of missing requests, and what a status says of resized or allocated resources is not looked at.
+//! In: a pod. Out: its effective requests, and the sum of those of many pods. Invariant: the same number that the
+//! scheduler reserves (`PodRequests` of k8s.io/component-helpers/resource/helpers.go), from the spec alone: the API
+//! server has already put limits in the place of missing requests, and what a status says of resized or allocated
+//! resources is not looked at.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +17,8 @@ use crate::quantity::Quantity;
 pub struct Resources(Box<[(Box<str>, Quantity)]>);
 
 impl Resources {
-    /// A list as the API has it: a node's allocatable. The API server holds no quantity that cannot be read; one that cannot is left out.
+    /// A list as the API has it: a node's allocatable. The API server holds no quantity that cannot be read; one that
+    /// cannot is left out.
     #[must_use]
     pub fn from_list(list: &BTreeMap<String, Text>) -> Self {
         Self(parsed(Some(list)).map(|(name, quantity)| (name.into(), quantity)).collect())
@@ -43,9 +45,9 @@ impl Resources {
 
 /// Effective requests; what sums up to zero is left out.
 ///
-/// Containers run side by side and add up, sidecars (init containers with restartPolicy Always) among them. An ordinary init container
-/// runs alone but for the sidecars started before it, so the most demanding one counts, if it is more. Where the pod itself sets cpu,
-/// memory or huge pages, that is what counts (KEP-2837). Overhead comes on top.
+/// Containers run side by side and add up, sidecars (init containers with restartPolicy Always) among them. An ordinary
+/// init container runs alone but for the sidecars started before it, so the most demanding one counts, if it is more.
+/// Where the pod itself sets cpu, memory or huge pages, that is what counts (KEP-2837). Overhead comes on top.
 #[must_use]
 pub fn requests(pod: &Pod) -> Resources {
     let Some(spec) = &pod.spec else { return Resources::default() };

@@ -1,7 +1,7 @@
 //! Selectors and tolerations: does this object choose that one?
 //!
-//! In: a pod's node selector and required affinity, a label selector, tolerations. Out: yes or no. Invariant: what the API server
-//! would not have accepted (an unknown operator, `In` without values) chooses nothing.
+//! In: a pod's node selector and required affinity, a label selector, tolerations. Out: yes or no. Invariant: what the
+//! API server would not have accepted (an unknown operator, `In` without values) chooses nothing.
 
 use std::collections::BTreeMap;
 
@@ -11,9 +11,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 /// Labels as the API has them.
 pub type Labels = BTreeMap<String, String>;
 
-/// Whether the pod may be on the node: every label of its `nodeSelector`, and one of the terms of the required node affinity if it
-/// has any (`GetRequiredNodeAffinity` of k8s.io/component-helpers/scheduling/corev1/nodeaffinity). What is only preferred is the
-/// scheduler's business.
+/// Whether the pod may be on the node: every label of its `nodeSelector`, and one of the terms of the required node
+/// affinity if it has any (`GetRequiredNodeAffinity` of k8s.io/component-helpers/scheduling/corev1/nodeaffinity). What
+/// is only preferred is the scheduler's business.
 #[must_use]
 pub fn node_matches(pod: &Pod, node_name: &str, labels: &Labels) -> bool {
     let Some(spec) = &pod.spec else { return true };
@@ -58,8 +58,8 @@ fn field_matches(field: &NodeSelectorRequirement, node_name: &str) -> bool {
     }
 }
 
-/// Whether a label selector chooses an object with these labels (`LabelSelectorAsSelector` of apimachinery pkg/apis/meta/v1): none
-/// chooses nothing, an empty one everything, else all requirements count.
+/// Whether a label selector chooses an object with these labels (`LabelSelectorAsSelector` of apimachinery
+/// pkg/apis/meta/v1): none chooses nothing, an empty one everything, else all requirements count.
 #[must_use]
 pub fn label_selector_matches(selector: Option<&LabelSelector>, labels: &Labels) -> bool {
     selector.is_some_and(|selector| {
@@ -75,7 +75,8 @@ fn has_all(labels: &Labels, wanted: &Labels) -> bool {
     wanted.iter().all(|(key, value)| labels.get(key) == Some(value))
 }
 
-/// `Requirement.Matches` of apimachinery pkg/labels, with the checks of `NewRequirement`. A label that is absent is not in any set.
+/// `Requirement.Matches` of apimachinery pkg/labels, with the checks of `NewRequirement`. A label that is absent is not
+/// in any set.
 fn set_matches(operator: &str, label: Option<&str>, values: &[String]) -> bool {
     let is_in = || label.is_some_and(|label| values.iter().any(|value| value == label));
     match operator {
@@ -93,8 +94,9 @@ pub fn tolerates(tolerations: &[Toleration], taint: &Taint) -> bool {
     tolerations.iter().any(|toleration| tolerates_taint(toleration, taint))
 }
 
-/// `Toleration.ToleratesTaint` of k8s.io/api/core/v1/toleration.go. No effect is every effect, no key every key. `Gt` and `Lt` compare
-/// the taint's value with the toleration's; the API server holds them only if TaintTolerationComparisonOperators is on.
+/// `Toleration.ToleratesTaint` of k8s.io/api/core/v1/toleration.go. No effect is every effect, no key every key. `Gt`
+/// and `Lt` compare the taint's value with the toleration's; the API server holds them only if
+/// TaintTolerationComparisonOperators is on.
 fn tolerates_taint(toleration: &Toleration, taint: &Taint) -> bool {
     let is_or_empty = |wanted: &Option<String>, own: &str| match wanted.as_deref() {
         None | Some("") => true,

@@ -270,7 +270,9 @@ proptest! {
     }
 
     #[test]
-    fn any_text_is_read_or_refused_without_harm(text in "\\PC{0,40}", number in "[-+]?[0-9.]{0,50}(e[-+]?[0-9]{0,25}|[EKi]{0,2})") {
+    fn any_text_is_read_or_refused_without_harm(
+        text in "\\PC{0,40}", number in "[-+]?[0-9.]{0,50}(e[-+]?[0-9]{0,25}|[EKi]{0,2})",
+    ) {
         let _ = Quantity::parse(&text);
         if let Ok(quantity) = Quantity::parse(&number) {
             prop_assert_eq!(Quantity::parse(&quantity.to_string()), Ok(quantity));
@@ -278,7 +280,9 @@ proptest! {
     }
 
     #[test]
-    fn a_division_is_the_smallest_number_of_divisors_that_reach_it(number in 0_i64..1 << 40, divisor in 1_i64..1 << 20) {
+    fn a_division_is_the_smallest_number_of_divisors_that_reach_it(
+        number in 0_i64..1 << 40, divisor in 1_i64..1 << 20,
+    ) {
         let times = Quantity::from_value(number).divided_by(Quantity::from_value(divisor));
         prop_assert!(times * divisor >= number && (times - 1) * divisor < number);
     }

@@ -31,7 +31,8 @@ fn requested(spec: PodSpec) -> Resources {
     requests(&Pod { spec: Some(spec), ..Pod::default() })
 }
 
-/// The example in the doc comment of `computePodResourceRequest` (pkg/scheduler/framework/plugins/noderesources/fit.go).
+/// The example in the doc comment of `computePodResourceRequest`
+/// (pkg/scheduler/framework/plugins/noderesources/fit.go).
 #[test]
 fn the_most_demanding_init_container_counts_if_it_is_more_than_all_containers() {
     let pod = spec(
@@ -131,7 +132,8 @@ proptest! {
 
     #[test]
     fn a_pod_requests_at_least_what_its_containers_do_and_no_more_than_everything(
-        apps in prop::collection::vec(0_i64..100, 0..4), inits in prop::collection::vec((0_i64..100, any::<bool>()), 0..5),
+        apps in prop::collection::vec(0_i64..100, 0..4),
+        inits in prop::collection::vec((0_i64..100, any::<bool>()), 0..5),
     ) {
         let cpu = |cores: i64| cores.to_string();
         let containers = apps.iter().map(|cores| container(&[("cpu", &cpu(*cores))])).collect();

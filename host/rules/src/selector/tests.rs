@@ -217,7 +217,9 @@ proptest! {
     ) {
         let values: Vec<&str> = values.iter().map(String::as_str).collect();
         let of_node = |operator, values| expression_matches(&requirement(&key, operator, values), &node);
-        let of_object = |operator, values| label_selector_matches(Some(&selector(&[], &[(&key, operator, values)])), &node);
+        let of_object = |operator, values| {
+            label_selector_matches(Some(&selector(&[], &[(&key, operator, values)])), &node)
+        };
         prop_assert_ne!(of_node("In", &values), of_node("NotIn", &values));
         prop_assert_ne!(of_node("Exists", &[]), of_node("DoesNotExist", &[]));
         for (operator, values) in [("In", &values[..]), ("NotIn", &values), ("Exists", &[]), ("DoesNotExist", &[])] {
