@@ -159,8 +159,10 @@ fn predicate(name: &'static str, description: &str) -> Rejection {
     Rejection::new(name, format!("Predicate {name} failed: {description}"))
 }
 
-/// Why pluglet can never run the pod, on whatever node: it makes no certificates and knows no devices. `hostUsers: false`
-/// is no such reason: a kubelet without user namespaces admits it too, and where no host is shared it holds anyway.
+/// Why pluglet can never run the pod, on whatever node: it makes no certificates and knows no devices.
+///
+/// `hostUsers: false` is no such reason. No admission check of a kubelet is about it: one without user namespaces fails
+/// later, when it makes the sandbox (pkg/kubelet/userns), which is the provider's part here.
 #[must_use]
 pub fn unsupported(pod: &Pod) -> Option<Rejection> {
     let spec = pod.spec.as_ref()?;
