@@ -196,6 +196,7 @@ async fn start_provider(
         name: found.name,
         component: found.path,
         node_name: run.node_name.clone(),
+        cluster_id: String::new(),
         config_json: config.config_json,
         grants: config.grants,
         state_dir,

@@ -22,6 +22,14 @@ pub enum Feature {
     PortForward,
     /// [`crate::Provider::stats`] is implemented.
     Stats,
+    /// [`crate::Provider::volumes_changed`] is implemented. Without it the files of a pod stay as they were when it was created.
+    Refresh,
+    /// [`crate::Provider::restart_container`] is implemented. Without it a container that fails its liveness probe goes on, and an event
+    /// says so.
+    Restart,
+    /// The provider runs startup, readiness and liveness probes itself, restarts what fails them, and reports `ready` and `started` of each
+    /// container accordingly. Without it the host runs the probes and decides both.
+    Probes,
 }
 
 impl Feature {
@@ -36,6 +44,9 @@ impl Feature {
             Self::Attach => "attach",
             Self::PortForward => "port-forward",
             Self::Stats => "stats",
+            Self::Refresh => "refresh",
+            Self::Restart => "restart",
+            Self::Probes => "probes",
         }
     }
 }
@@ -46,7 +57,8 @@ pub struct Info {
     /// Optional powers.
     pub features: Vec<Feature>,
     /// Volume kinds that the provider can give to a container, by the field name in `v1.Volume` (`configMap`, `emptyDir`, …).
-    /// A kind that is not listed costs nothing: no Secret is read for a provider that takes no files.
+    /// A kind that is not listed costs nothing: no Secret is read for a provider that takes no files. A pod with a volume of such a kind
+    /// never arrives; it waits with an event that names the kind.
     pub volume_kinds: Vec<String>,
     /// The node.
     pub node: NodeFacts,

@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 use crate::kubernetes::{Pod, PodStatus};
 use crate::{Error, Result};
 
+mod addresses;
+
 /// Which pod. The identity is `uid` alone: a pod that is deleted and made again under the same name is another pod, and both may
 /// exist in a backend at once.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -33,7 +35,9 @@ impl fmt::Display for PodRef {
 
 /// A pod as the host hands it over, with the files and registry credentials that the host has looked up for it.
 ///
-/// A provider never reads the API server: what is not in here, it does not need.
+/// A provider never reads the API server: what is not in here, it does not need. Environment variables have literal values, except those of
+/// the pod's own address, see [`ResolvedPod::fill_pod_ips`]; `command` and `args` are expanded; mounts have `subPath` and no `subPathExpr`.
+/// `lifecycle` hooks are in the JSON and the provider's to run.
 #[derive(Clone, Default)]
 pub struct ResolvedPod {
     /// A `v1.Pod` as JSON.

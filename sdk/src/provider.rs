@@ -13,8 +13,8 @@ use crate::{Error, Host, Info, PodStats, Result};
 
 /// A backend, as a guest sees it.
 ///
-/// The host keeps at most one of `create`, `update`, `volumes_changed`, `delete` and `status` under way for one UID; calls for
-/// different UIDs overlap. A call that misses its deadline is given up by the host, may still take effect, and is made again: every
+/// The host keeps at most one of `create`, `update`, `volumes_changed`, `restart_container`, `delete` and `status` under way for one UID;
+/// calls for different UIDs overlap. A call that misses its deadline is given up by the host, may still take effect, and is made again: every
 /// method must bear being called twice.
 #[expect(async_fn_in_trait, reason = "a guest has one thread, so no caller ever needs the futures to be Send")]
 pub trait Provider: Sized + 'static {
@@ -36,7 +36,7 @@ pub trait Provider: Sized + 'static {
     /// [`Error::Invalid`] fails the pod for good; all others are tried again.
     async fn create(&self, pod: PodRef, spec: ResolvedPod) -> Result<Status>;
 
-    /// Stop the pod within `grace` (whole seconds, 0 means now), then remove it. Returns when stopping has begun; deadline 60 s.
+    /// Stop the pod within `grace` (whole seconds, 0 means now), its `preStop` hooks included, then remove it. Returns when stopping has begun; deadline 60 s.
     ///
     /// When it has stopped, report a status whose containers are all terminated, then [`Host::gone`]. A later call may shorten the
     /// grace period, never lengthen it.
@@ -45,8 +45,8 @@ pub trait Provider: Sized + 'static {
     /// [`Error::NotFound`] for an unknown UID, which the host takes as done.
     async fn delete(&self, pod: PodRef, grace: Duration) -> Result<()>;
 
-    /// Every pod that this provider answers for, whoever started it. Leave out nothing: an error is better than a hole, because the
-    /// host starts again what is missing. Deadline 60 s.
+    /// Every pod of this node and cluster that this provider answers for, whoever started it: see [`Init::cluster_id`]. Leave out nothing: an
+    /// error is better than a hole, because the host starts again what is missing. Name nothing of others: it would be deleted. Deadline 60 s.
     ///
     /// # Errors
     /// Any, when the list cannot be complete.
@@ -69,12 +69,25 @@ pub trait Provider: Sized + 'static {
         Err(unsupported("this provider cannot change a pod that runs"))
     }
 
-    /// Files of volumes were refreshed: replace the named volumes whole. Same rules as `update`.
+    /// Files of volumes were refreshed: replace the named volumes whole, and leave the others. Containers go on running. Needs
+    /// [`crate::Feature::Refresh`]; deadline 120 s.
     ///
     /// # Errors
-    /// As `update`.
+    /// [`Error::NotFound`] makes the host create the pod again; [`Error::Unsupported`] leaves the files as they are, with an event.
     async fn volumes_changed(&self, _pod: PodRef, _volumes: Vec<Volume>) -> Result<()> {
         Err(unsupported("this provider cannot change the files of a pod that runs"))
+    }
+
+    /// Stop one container within `grace` (whole seconds, 0 means now) and start it again, whatever the pod's restart policy says: its liveness
+    /// or startup probe has failed. Returns when stopping has begun. The other containers and the pod's address stay; `restart_count`
+    /// of this container rises by one. Needs [`crate::Feature::Restart`]; deadline 60 s.
+    ///
+    /// A call while the container is being stopped for another is the same restart, and may shorten the grace period.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] where no such container runs, which the host takes as done.
+    async fn restart_container(&self, _pod: PodRef, _container: String, _grace: Duration) -> Result<()> {
+        Err(unsupported("this provider cannot restart a single container"))
     }
 
     /// The log of one container. Needs [`crate::Feature::Logs`]; deadline to open 30 s.
@@ -85,7 +98,10 @@ pub trait Provider: Sized + 'static {
         Err(unsupported("this provider has no logs"))
     }
 
-    /// Run a command in a container. Needs [`crate::Feature::Exec`]; deadline to open 30 s.
+    /// Run a command in a container, for a user or for an `exec` probe. Needs [`crate::Feature::Exec`]; deadline to open 30 s.
+    ///
+    /// When the user leaves, the session's streams and future are dropped: end the command then. Within seconds of leaving that happens also
+    /// to a session that writes nothing.
     ///
     /// # Errors
     /// [`Error::NotFound`] where no such container runs.
@@ -132,8 +148,11 @@ fn unsupported(what: &str) -> Error {
 /// What a provider learns at its start.
 #[derive(Clone, Debug, Default)]
 pub struct Init {
-    /// The name of the node that the provider backs.
+    /// The name of the node that the provider backs. Unique in its cluster only: a backend may serve several clusters.
     pub node_name: String,
+    /// Which cluster that is: the same for all its nodes and for as long as it lives. Tag what you make in the backend with both, and find,
+    /// list and delete by both, so that nothing of another node or of another cluster is ever touched.
+    pub cluster_id: String,
     /// The operator's `config:` section, as JSON; `{}` when there is none.
     pub config_json: String,
     /// What the previous incarnation returned from [`Provider::stop`]. None at a first start and after a crash.

@@ -140,6 +140,7 @@ fn options(plugin: &str, state: &Path) -> std::io::Result<ProviderOptions> {
         name: plugin.to_owned(),
         component: components.join(format!("{plugin}.wasm")),
         node_name: "bench".to_owned(),
+        cluster_id: "cluster".to_owned(),
         config_json: "{}".to_owned(),
         grants: BTreeMap::new(),
         state_dir: state.to_owned(),

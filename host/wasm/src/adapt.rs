@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use k8s_openapi::api::core::v1::{NodeCondition, PodStatus, Taint};
+use pluglet_model::pod::{Volume, VolumeFile};
 use pluglet_model::provider::{Error, Features, Info, LogItem, LogRequest, NodeFacts};
 use pluglet_model::{PodKey, PodPlan};
 
@@ -77,16 +78,6 @@ pub(crate) fn bound(text: &mut String, max: usize) {
 pub(crate) fn resolved_pod(plan: &PodPlan) -> Result<pods::ResolvedPod, Error> {
     let pod = serde_json::to_string(plan.pod.as_ref())
         .map_err(|error| Error::Invalid(format!("the pod cannot be written as JSON: {error}")))?;
-    let file = |file: &pluglet_model::pod::VolumeFile| pods::File {
-        path: file.path.clone(),
-        mode: file.mode,
-        bytes: file.bytes.clone(),
-    };
-    let volumes = plan
-        .volumes
-        .iter()
-        .map(|volume| pods::Volume { name: volume.name.clone(), files: volume.files.iter().map(file).collect() })
-        .collect();
     let registry_credentials = plan
         .registry_credentials
         .iter()
@@ -96,7 +87,20 @@ pub(crate) fn resolved_pod(plan: &PodPlan) -> Result<pods::ResolvedPod, Error> {
             password: credential.password.clone(),
         })
         .collect();
-    Ok(pods::ResolvedPod { pod, volumes, registry_credentials })
+    Ok(pods::ResolvedPod { pod, volumes: volumes(&plan.volumes), registry_credentials })
+}
+
+/// Volumes with their files.
+pub(crate) fn volumes(volumes: &[Volume]) -> Vec<pods::Volume> {
+    let file = |file: &VolumeFile| pods::File { path: file.path.clone(), mode: file.mode, bytes: file.bytes.clone() };
+    let volume =
+        |volume: &Volume| pods::Volume { name: volume.name.clone(), files: volume.files.iter().map(file).collect() };
+    volumes.iter().map(volume).collect()
+}
+
+/// Rounded up: a pod must not get less than it was promised, and 0 has a meaning of its own.
+pub(crate) fn grace_seconds(grace: Duration) -> u32 {
+    u32::try_from(grace.as_millis().div_ceil(1000)).unwrap_or(u32::MAX)
 }
 
 /// A pod's status from JSON. Too much is `invalid`, as the contract says; what is not a status is the provider's fault.
@@ -156,7 +160,9 @@ fn features(features: lifecycle::Features) -> Features {
         attach: features.contains(lifecycle::Features::ATTACH),
         port_forward: features.contains(lifecycle::Features::PORT_FORWARD),
         stats: features.contains(lifecycle::Features::STATS),
-        ..Features::default()
+        refresh: features.contains(lifecycle::Features::REFRESH),
+        restart: features.contains(lifecycle::Features::RESTART),
+        probes: features.contains(lifecycle::Features::PROBES),
     }
 }
 
@@ -200,6 +206,11 @@ pub(crate) fn log_options(request: LogRequest) -> sessions::LogOptions {
         tail_lines: request.tail_lines,
         since_unix_ns: request.since_unix_ns,
     }
+}
+
+/// A command without a terminal.
+pub(crate) fn exec_request(container: &str, command: &[String]) -> sessions::ExecRequest {
+    sessions::ExecRequest { container: container.to_owned(), command: command.to_vec(), tty: false }
 }
 
 /// A piece of a log, or several where it is longer than it may be. Its bytes are the container's and stay as they are.

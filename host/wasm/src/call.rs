@@ -14,6 +14,7 @@ use crate::bindings::exports::pluglet::provider::events::Event;
 use crate::bindings::exports::pluglet::provider::{lifecycle, pods, sessions};
 use crate::bindings::pluglet::provider::types::{self, PodRef};
 use crate::logs::LogSink;
+use crate::run::RunSink;
 
 /// Where the answer goes.
 pub(crate) type Reply<T> = oneshot::Sender<Result<T, types::Error>>;
@@ -48,10 +49,13 @@ pub(crate) const START: Kind = kind("start", 30, Lane::Free);
 pub(crate) const WATCH: Kind = kind("watch", 30, Lane::Free);
 pub(crate) const CREATE: Kind = kind("create", 120, Lane::Pods);
 pub(crate) const UPDATE: Kind = kind("update", 120, Lane::Pods);
+pub(crate) const VOLUMES_CHANGED: Kind = kind("volumes-changed", 120, Lane::Pods);
+pub(crate) const RESTART_CONTAINER: Kind = kind("restart-container", 60, Lane::Pods);
 pub(crate) const DELETE: Kind = kind("delete", 60, Lane::Pods);
 pub(crate) const STATUS: Kind = kind("status", 30, Lane::Pods);
 pub(crate) const LIST: Kind = kind("list", 60, Lane::Lists);
 pub(crate) const LOGS: Kind = kind("logs", 30, Lane::Free);
+pub(crate) const EXEC: Kind = kind("exec", 30, Lane::Free);
 
 /// `stop` has the deadline that the host's shutdown leaves it.
 pub(crate) fn stop(grace: Duration) -> Kind {
@@ -65,10 +69,13 @@ pub(crate) enum Request {
     Watch { sink: mpsc::Sender<Vec<Event>>, reply: Reply<()> },
     Create { pod: PodRef, spec: pods::ResolvedPod, reply: Reply<String> },
     Update { pod: PodRef, spec: pods::ResolvedPod, reply: Reply<String> },
+    VolumesChanged { pod: PodRef, volumes: Vec<pods::Volume>, reply: Reply<()> },
+    RestartContainer { pod: PodRef, container: String, grace_seconds: u32, reply: Reply<()> },
     Delete { pod: PodRef, grace_seconds: u32, reply: Reply<()> },
     Status { pod: PodRef, reply: Reply<String> },
     List { reply: Reply<Vec<(PodRef, String)>> },
     Logs { pod: PodRef, options: sessions::LogOptions, sink: LogSink, reply: Reply<()> },
+    Exec { pod: PodRef, request: sessions::ExecRequest, sink: RunSink, reply: Reply<()> },
 }
 
 /// The right to have one call inside the component. Given back by being dropped.

@@ -27,7 +27,7 @@ const READY_WAIT: Duration = Duration::from_secs(5);
 /// Calls about all pods at once. Their answers are the largest (up to 64 MiB), so more than a few would fill the host's memory.
 const LISTS: usize = 2;
 
-/// Open log streams of one provider. Each holds buffers in the guest and up to 4 batches in the host; a user who opens them without
+/// Open log streams and commands of one provider. Each holds buffers in the guest and up to 4 batches in the host; a user who opens them without
 /// end would exhaust the memory that all pods share.
 pub(crate) const MAX_SESSIONS: usize = 128;
 
@@ -77,7 +77,7 @@ impl Dispatch {
         &self.suspects
     }
 
-    /// The right to hold one log stream open.
+    /// The right to have one log open, or one command running.
     pub(crate) fn session(&self) -> Result<OwnedSemaphorePermit, Error> {
         Arc::clone(&self.sessions).try_acquire_owned().map_err(|_| Error::Unavailable {
             message: format!("{MAX_SESSIONS} sessions are open with this provider, which is the limit"),

@@ -8,10 +8,10 @@
 
 use std::time::Instant;
 
-use wasmtime::Store;
 use wasmtime::component::{
     Accessor, ComponentNamedList, ComponentType, FutureReader, Instance, Lift, Lower, StreamReader,
 };
+use wasmtime::{AsContextMut, Store};
 
 use crate::bindings::exports::pluglet::provider::{events as wit_events, lifecycle, pods, sessions};
 use crate::bindings::pluglet::provider::types::{Error, PodRef};
@@ -27,6 +27,12 @@ type Fallible<P, T> = Export<P, Result<T, Error>>;
 /// An open log: its lines, and how it ended.
 type Log = (StreamReader<sessions::LogItem>, FutureReader<Result<(), Error>>);
 
+/// A command that runs: its output, and its exit code.
+type Session = (StreamReader<u8>, StreamReader<u8>, FutureReader<Result<i32, Error>>);
+
+/// What a command is started with: which, where, and what its user types.
+type Exec = (PodRef, sessions::ExecRequest, StreamReader<u8>, StreamReader<sessions::TerminalSize>);
+
 /// What the host calls.
 pub(crate) struct Exports {
     start: Fallible<(lifecycle::Init,), lifecycle::Info>,
@@ -34,10 +40,13 @@ pub(crate) struct Exports {
     watch: Fallible<(), StreamReader<wit_events::Event>>,
     create: Fallible<(PodRef, pods::ResolvedPod), String>,
     update: Fallible<(PodRef, pods::ResolvedPod), String>,
+    volumes_changed: Fallible<(PodRef, Vec<pods::Volume>), ()>,
+    restart_container: Fallible<(PodRef, String, u32), ()>,
     delete: Fallible<(PodRef, u32), ()>,
     status: Fallible<(PodRef,), String>,
     list: Fallible<(), Vec<(PodRef, String)>>,
     logs: Fallible<(PodRef, sessions::LogOptions), Log>,
+    exec: Fallible<Exec, Session>,
 }
 
 impl Exports {
@@ -45,17 +54,20 @@ impl Exports {
     pub(crate) fn of(store: &mut Store<State>, instance: &Instance) -> wasmtime::Result<Self> {
         const VERSION: &str = "@0.1.0";
         let named = |interface: &str| format!("pluglet:provider/{interface}{VERSION}");
-        let (lifecycle, pods) = (named("lifecycle"), named("pods"));
+        let (lifecycle, pods, sessions) = (named("lifecycle"), named("pods"), named("sessions"));
         Ok(Self {
             start: export(store, instance, &lifecycle, "start")?,
             stop: export(store, instance, &lifecycle, "stop")?,
             watch: export(store, instance, &named("events"), "watch")?,
             create: export(store, instance, &pods, "create")?,
             update: export(store, instance, &pods, "update")?,
+            volumes_changed: export(store, instance, &pods, "volumes-changed")?,
+            restart_container: export(store, instance, &pods, "restart-container")?,
             delete: export(store, instance, &pods, "delete")?,
             status: export(store, instance, &pods, "status")?,
             list: export(store, instance, &pods, "list")?,
-            logs: export(store, instance, &named("sessions"), "logs")?,
+            logs: export(store, instance, &sessions, "logs")?,
+            exec: export(store, instance, &sessions, "exec")?,
         })
     }
 
@@ -75,6 +87,12 @@ impl Exports {
             }
             Request::Create { pod, spec, reply } => pass(accessor, &self.create, (pod, spec), deadline, reply).await,
             Request::Update { pod, spec, reply } => pass(accessor, &self.update, (pod, spec), deadline, reply).await,
+            Request::VolumesChanged { pod, volumes, reply } => {
+                pass(accessor, &self.volumes_changed, (pod, volumes), deadline, reply).await
+            }
+            Request::RestartContainer { pod, container, grace_seconds, reply } => {
+                pass(accessor, &self.restart_container, (pod, container, grace_seconds), deadline, reply).await
+            }
             Request::Delete { pod, grace_seconds, reply } => {
                 pass(accessor, &self.delete, (pod, grace_seconds), deadline, reply).await
             }
@@ -90,8 +108,22 @@ impl Exports {
                 let opened = call(accessor, &self.logs, (pod, options), deadline).await?;
                 send(reply, opened, |(stream, outcome)| accessor.with(|access| sink.connect(access, stream, outcome)))
             }
+            Request::Exec { pod, request, sink, reply } => {
+                let (stdin, resize) = accessor.with(|access| no_input(access))?;
+                let opened = call(accessor, &self.exec, (pod, request, stdin, resize), deadline).await?;
+                send(reply, opened, |(stdout, stderr, exit)| {
+                    accessor.with(|access| sink.connect(access, stdout, stderr, exit))
+                })
+            }
         }
     }
+}
+
+/// The streams of somebody who types nothing and has no terminal: they have ended.
+fn no_input(
+    mut store: impl AsContextMut<Data: Send>,
+) -> wasmtime::Result<(StreamReader<u8>, StreamReader<sessions::TerminalSize>)> {
+    Ok((StreamReader::new(&mut store, Vec::new())?, StreamReader::new(&mut store, Vec::new())?))
 }
 
 /// Call and send the answer as it is.

@@ -35,6 +35,7 @@ mod options;
 mod provider;
 mod pump;
 mod quarantine;
+mod run;
 mod start;
 mod state;
 mod strikes;

@@ -19,6 +19,9 @@ pub struct ProviderOptions {
     pub component: PathBuf,
     /// The node that it backs; same alphabet as `name`.
     pub node_name: String,
+    /// The identity of its cluster, which a provider tags its workloads with beside `node_name`: the same for all nodes of a cluster and for as
+    /// long as it lives. Told to the component as it is.
+    pub cluster_id: String,
     /// Its `config:` section as JSON; `{}` when there is none.
     pub config_json: String,
     /// Endpoint name → what is granted. What is not here, or not in the component's manifest, the provider cannot reach.

@@ -9,7 +9,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use k8s_openapi::api::core::v1::PodStatus;
 use pluglet_egress::Seldom;
-use pluglet_model::provider::{Error, EventReceiver, Features, Health, LogRequest, LogStream, Provider};
+use pluglet_model::pod::Volume;
+use pluglet_model::provider::{CommandOutput, Error, EventReceiver, Features, Health, LogRequest, LogStream, Provider};
 use pluglet_model::{PodKey, PodPlan};
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -19,10 +20,11 @@ use tracing::warn;
 
 use crate::adapt;
 use crate::bindings::pluglet::provider::types::PodRef;
-use crate::call::{CREATE, DELETE, LIST, LOGS, Request, STATUS, UPDATE};
+use crate::call::{CREATE, DELETE, EXEC, LIST, LOGS, RESTART_CONTAINER, Request, STATUS, UPDATE, VOLUMES_CHANGED};
 use crate::dispatch::Dispatch;
 use crate::logs;
 use crate::options::ProviderOptions;
+use crate::run;
 use crate::start::{self, StartError};
 use crate::supervisor::Stop;
 use crate::supervisor::publish::Publisher;
@@ -169,9 +171,7 @@ impl Provider for WasmProvider {
     }
 
     async fn delete(&self, key: &PodKey, grace: Duration) -> Result<(), Error> {
-        let pod = adapt::pod_ref(key, 0);
-        // Rounded up: a pod must not get less than it was promised, and 0 has a meaning of its own.
-        let grace_seconds = u32::try_from(grace.as_millis().div_ceil(1000)).unwrap_or(u32::MAX);
+        let (pod, grace_seconds) = (adapt::pod_ref(key, 0), adapt::grace_seconds(grace));
         let make = |reply| Request::Delete { pod, grace_seconds, reply };
         self.dispatch.call(DELETE, Some(&key.uid), make).await.map(|_| ())
     }
@@ -193,6 +193,30 @@ impl Provider for WasmProvider {
             }
         }
         listed
+    }
+
+    async fn volumes_changed(&self, key: &PodKey, generation: u64, volumes: &[Volume]) -> Result<(), Error> {
+        self.require(|features| features.refresh, "refresh")?;
+        let (pod, volumes) = (adapt::pod_ref(key, generation), adapt::volumes(volumes));
+        let make = |reply| Request::VolumesChanged { pod, volumes, reply };
+        self.dispatch.call(VOLUMES_CHANGED, Some(&key.uid), make).await.map(|_| ())
+    }
+
+    async fn restart_container(&self, key: &PodKey, container: &str, grace: Duration) -> Result<(), Error> {
+        self.require(|features| features.restart, "restart")?;
+        let (pod, grace_seconds) = (adapt::pod_ref(key, 0), adapt::grace_seconds(grace));
+        let container = container.to_owned();
+        let make = |reply| Request::RestartContainer { pod, container, grace_seconds, reply };
+        self.dispatch.call(RESTART_CONTAINER, Some(&key.uid), make).await.map(|_| ())
+    }
+
+    async fn run(&self, key: &PodKey, container: &str, command: &[String]) -> Result<CommandOutput, Error> {
+        self.require(|features| features.exec, "exec")?;
+        let (sink, source) = run::channel(self.dispatch.session()?);
+        let (pod, request) = (adapt::pod_ref(key, 0), adapt::exec_request(container, command));
+        let make = |reply| Request::Exec { pod, request, sink, reply };
+        let ((), gate) = self.dispatch.call(EXEC, Some(&key.uid), make).await?;
+        source.finish(gate, &key.uid).await
     }
 
     async fn logs(&self, key: &PodKey, request: LogRequest) -> Result<LogStream, Error> {

@@ -13,6 +13,10 @@ use tokio::sync::oneshot;
 use wasmtime::StoreContextMut;
 use wasmtime::component::{FutureConsumer, Lift, Source, StreamConsumer, StreamResult};
 
+mod bytes;
+
+pub(crate) use bytes::ToChunks;
+
 /// Makes of one item of the guest what goes on: one, or several where it was too long for one.
 type Convert<T, U> = fn(T, &mut VecDeque<U>);
 

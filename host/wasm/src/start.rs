@@ -141,6 +141,7 @@ pub(crate) async fn start(options: ProviderOptions) -> Result<Started, StartErro
         capabilities,
         limits,
         node_name: options.node_name,
+        cluster_id: options.cluster_id,
         config_json: options.config_json,
         handoff,
         dispatch: Arc::clone(&dispatch),

@@ -63,6 +63,7 @@ pub(crate) struct Supervisor {
     pub(crate) capabilities: Capabilities,
     pub(crate) limits: Limits,
     pub(crate) node_name: String,
+    pub(crate) cluster_id: String,
     pub(crate) config_json: String,
     pub(crate) handoff: Handoff,
     pub(crate) dispatch: Arc<Dispatch>,
@@ -188,6 +189,7 @@ impl Supervisor {
             Duties {
                 init: Init {
                     node_name: self.node_name.clone(),
+                    cluster_id: self.cluster_id.clone(),
                     config_json: self.config_json.clone(),
                     handoff: self.handoff.take(),
                 },

@@ -120,7 +120,8 @@ impl Container {
     }
 }
 
-/// A variable of the environment. The host has put the value in, wherever it came from.
+/// A variable of the environment. The host has put the value in, wherever it came from; only the pod's own address is
+/// [the provider's to fill in](crate::ResolvedPod::fill_pod_ips), and is empty before.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct EnvVar {

@@ -25,13 +25,12 @@ pub struct Harness<P> {
 }
 
 impl<P: Provider> Harness<P> {
-    /// Start a provider with a configuration in a new world.
+    /// Start a provider with a configuration in a new world, as the node `node` of the cluster `cluster`.
     ///
     /// # Errors
     /// What the provider's `start` gives.
     pub fn start(config_json: &str) -> Result<Self> {
-        let init = Init { node_name: "node".into(), config_json: config_json.into(), handoff: None };
-        Self::start_in(World::new(), init)
+        Self::start_in(World::new(), init(config_json))
     }
 
     /// Start a provider in a world that a test has prepared.
@@ -56,8 +55,7 @@ impl<P: Provider> Harness<P> {
         let world = self.world.clone();
         drop(self);
         world.clock().forget_sleepers();
-        let init = Init { node_name: "node".into(), config_json: config_json.into(), handoff: None };
-        Self::start_in(world, init)
+        Self::start_in(world, init(config_json))
     }
 
     /// What the provider told about itself at its start.
@@ -130,6 +128,16 @@ impl<P: Provider> Harness<P> {
         self.call(async move |provider| provider.volumes_changed(pod, volumes).await)
     }
 
+    /// [`Provider::restart_container`].
+    ///
+    /// # Errors
+    /// What the provider gives.
+    pub fn restart_container(&self, pod: &TestPod, container: &str, grace_seconds: u32) -> Result<()> {
+        let (pod, container) = (pod.pod_ref.clone(), container.to_owned());
+        let grace = Duration::from_secs(grace_seconds.into());
+        self.call(async move |provider| provider.restart_container(pod, container, grace).await)
+    }
+
     /// [`Provider::delete`].
     ///
     /// # Errors
@@ -155,6 +163,10 @@ impl<P: Provider> Harness<P> {
     pub fn list(&self) -> Result<Vec<(PodRef, Status)>> {
         self.call(async |provider| provider.list().await)
     }
+}
+
+fn init(config_json: &str) -> Init {
+    Init { node_name: "node".into(), cluster_id: "cluster".into(), config_json: config_json.into(), handoff: None }
 }
 
 fn read(status: &Status) -> Result<PodStatus> {

@@ -45,7 +45,8 @@ impl From<Retry> for types::Retry {
 
 impl From<lifecycle::Init> for Init {
     fn from(init: lifecycle::Init) -> Self {
-        Self { node_name: init.node_name, config_json: init.config_json, handoff: init.handoff }
+        let lifecycle::Init { node_name, cluster_id, config_json, handoff } = init;
+        Self { node_name, cluster_id, config_json, handoff }
     }
 }
 
@@ -66,6 +67,9 @@ impl From<Feature> for lifecycle::Features {
             Feature::Attach => Self::ATTACH,
             Feature::PortForward => Self::PORT_FORWARD,
             Feature::Stats => Self::STATS,
+            Feature::Refresh => Self::REFRESH,
+            Feature::Restart => Self::RESTART,
+            Feature::Probes => Self::PROBES,
         }
     }
 }

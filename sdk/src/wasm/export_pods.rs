@@ -26,6 +26,12 @@ impl<P: Provider> pods::Guest for Exported<P> {
         Ok(provider.volumes_changed(pod.into(), volumes).await?)
     }
 
+    async fn restart_container(pod: PodRef, container: String, grace_seconds: u32) -> Result<(), Error> {
+        let (provider, _) = Self::current()?;
+        let grace = Duration::from_secs(grace_seconds.into());
+        Ok(provider.restart_container(pod.into(), container, grace).await?)
+    }
+
     async fn delete(pod: PodRef, grace_seconds: u32) -> Result<(), Error> {
         let (provider, _) = Self::current()?;
         Ok(provider.delete(pod.into(), Duration::from_secs(grace_seconds.into())).await?)

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use futures::FutureExt;
-use futures::future::{Either, join, pending, select};
+use futures::future::{Either, pending, select, try_join};
 use futures::stream::StreamExt;
 use wit_bindgen::{FutureReader, FutureWriter, StreamReader, StreamResult, StreamWriter};
 
@@ -21,6 +21,8 @@ use crate::{Host, Provider};
 /// How long a followed log may say nothing before the host is asked whether anybody still reads it. The host hears of a user who has left only
 /// when something is written, and until then the log keeps one of the places for sessions.
 const IDLE_CHECK: Duration = Duration::from_secs(15);
+/// The same for a command: one that nobody waits for any more uses up the container, and a probe comes again and again.
+const SESSION_CHECK: Duration = Duration::from_secs(5);
 /// How many log items go into one write of the stream, if there are as many.
 const ITEMS_AT_ONCE: usize = 128;
 
@@ -149,18 +151,35 @@ fn pump_session(host: &Host, session: Session) -> wit::Session {
     let (stdout, stdout_reader) = wit_stream::new::<u8>();
     let (stderr, stderr_reader) = wit_stream::new::<u8>();
     let (outcome, ended) = wit_future::new::<Result<i32, Error>>(lost);
+    let ticking = host.clone();
     host.spawn(async move {
-        let output = join(pump(session.stdout, stdout), pump(session.stderr, stderr));
-        let (code, _) = join(session.exit, output).await;
-        tell(outcome, code).await;
+        let output = try_join(pump(&ticking, session.stdout, stdout), pump(&ticking, session.stderr, stderr));
+        // Once the user has left, the provider's ends are dropped without waiting for the exit code.
+        if let Ok((code, _)) = try_join(session.exit.map(Ok), output).await {
+            tell(outcome, code).await;
+        }
     });
     (stdout_reader, stderr_reader, ended)
 }
 
-async fn pump(mut from: ByteStream, mut to: StreamWriter<u8>) {
-    while let Some(bytes) = from.next().await {
-        if !to.write_all(bytes).await.is_empty() {
-            return;
+/// The user has left.
+struct Left;
+
+/// Move output to its end.
+async fn pump(host: &Host, mut from: ByteStream, mut to: StreamWriter<u8>) -> Result<(), Left> {
+    let mut idle = Box::pin(host.sleep(SESSION_CHECK));
+    loop {
+        let left = match select(from.next(), &mut idle).await {
+            Either::Left((Some(bytes), _)) => !to.write_all(bytes).await.is_empty(),
+            Either::Left((None, _)) => return Ok(()),
+            Either::Right(_) => {
+                idle.set(host.sleep(SESSION_CHECK));
+                // As for logs: completes when the host would take more, or tells that nobody reads.
+                matches!(to.write(Vec::new()).await, (StreamResult::Dropped, _))
+            }
+        };
+        if left {
+            return Err(Left);
         }
     }
 }

@@ -49,6 +49,7 @@ fn what_a_provider_does_not_write_is_unsupported() {
     let (harness, pod) = (Harness::<Least>::start("{}").unwrap(), pod(json!({})));
     assert!(is_unsupported(harness.update(&pod)));
     assert!(is_unsupported(harness.volumes_changed(&pod, vec![Volume::default()])));
+    assert!(is_unsupported(harness.restart_container(&pod, "main", 30)));
     assert!(is_unsupported(harness.logs(&pod, LogOptions::default())));
     assert!(is_unsupported(harness.exec(&pod, ExecRequest::default(), b"")));
     assert!(is_unsupported(harness.attach(&pod, "main", b"")));

@@ -55,6 +55,7 @@ impl Provided {
             name: plugin.to_owned(),
             component: components.join(format!("{plugin}.wasm")),
             node_name: "bench".to_owned(),
+            cluster_id: "cluster".to_owned(),
             config_json: "{}".to_owned(),
             grants: BTreeMap::new(),
             state_dir: state.path().to_owned(),

@@ -36,9 +36,17 @@ fn a_code_that_we_do_not_know_is_internal() {
 #[test]
 fn features_keep_their_names() {
     let all = features(lifecycle::Features::all());
-    assert_eq!(all.names().len(), 7);
-    let logs = features(lifecycle::Features::LOGS | lifecycle::Features::PORT_FORWARD);
-    assert_eq!(logs.names(), ["logs", "port-forward"]);
+    assert_eq!(all.names().len(), 10);
+    let some = lifecycle::Features::LOGS | lifecycle::Features::PORT_FORWARD | lifecycle::Features::PROBES;
+    assert_eq!(features(some).names(), ["logs", "port-forward", "probes"]);
+    let new = lifecycle::Features::REFRESH | lifecycle::Features::RESTART;
+    assert_eq!(features(new).names(), ["refresh", "restart"]);
+}
+
+#[test]
+fn a_grace_period_is_never_shortened_by_rounding() {
+    let seconds = [0, 1, 999, 1000, 1001, u64::MAX].map(|ms| grace_seconds(Duration::from_millis(ms)));
+    assert_eq!(seconds, [0, 1, 1, 1, 2, u32::MAX]);
 }
 
 #[test]

@@ -38,6 +38,7 @@ pub(crate) fn options(plugin: &str) -> ProviderOptions {
         name: plugin.to_owned(),
         component: component(plugin),
         node_name,
+        cluster_id: "cluster".to_owned(),
         config_json: "{}".to_owned(),
         grants: BTreeMap::new(),
         state_dir: shared_state(),
