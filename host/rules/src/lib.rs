@@ -4,6 +4,7 @@
 //! Kubernetes client; the same arguments always give the same answer.
 
 pub mod admission;
+pub mod expand;
 pub mod quantity;
 pub mod requests;
 pub mod selector;
