@@ -4,7 +4,18 @@
 //! Kubernetes client; the same arguments always give the same answer.
 
 pub mod admission;
+mod containers;
+mod downward;
+pub mod environment;
 pub mod expand;
+#[cfg(test)]
+mod fixture;
+mod objects;
 pub mod quantity;
+pub mod references;
+mod registry;
 pub mod requests;
+pub mod resolve;
 pub mod selector;
+mod services;
+mod volumes;
