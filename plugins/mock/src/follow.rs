@@ -10,7 +10,7 @@ use futures::future::select;
 use pluglet_sdk::{Error, LogItem, LogOptions, LogStream, LogWriter, Result};
 
 use crate::life::{Doing, Run, moment};
-use crate::logs::{Window, lines, next_line_ns};
+use crate::logs::{Window, line, lines, next_line_ns};
 use crate::pods::{Entry, Pods};
 use crate::script::Script;
 
@@ -20,14 +20,17 @@ const WAITING: usize = 64;
 /// Open the log of a container.
 pub(crate) fn logs(pods: &Rc<Pods>, uid: &str, options: &LogOptions) -> Result<LogStream> {
     let now_ns = pods.host.now_unix_ns();
-    let found = pods.with(uid, |entry| find(entry, options, now_ns)).ok_or(Error::NotFound)??;
-    let Some((script, run)) = found else { return Ok(LogStream::lines(Vec::new())) };
+    let (script, run) = pods.with(uid, |entry| find(entry, options, now_ns)).ok_or(Error::NotFound)??;
+    let revealed = pods.with(uid, |entry| entry.reveal(&options.container)).flatten();
     let window = Window {
         after_ns: options.since_unix_ns.map(|since| since.saturating_sub(1)),
         until_ns: now_ns,
         most: options.tail_lines.map_or(usize::MAX, |tail| usize::try_from(tail).unwrap_or(usize::MAX)),
     };
-    let present = lines(&script, &run, window);
+    let mut present = lines(&script, &run, window);
+    if let Some(text) = revealed.filter(|_| window.takes(run.started_ns, present.len())) {
+        present.insert(0, line(run.started_ns, &text));
+    }
     if !options.follow {
         return Ok(LogStream::lines(present));
     }
@@ -47,12 +50,14 @@ pub(crate) fn logs(pods: &Rc<Pods>, uid: &str, options: &LogOptions) -> Result<L
     Ok(log)
 }
 
-/// The run whose log is wanted, with the script that writes it. None for an init container, whose log is empty.
-fn find(entry: &Entry, options: &LogOptions, now_ns: u64) -> Result<Option<(Script, Run)>> {
+/// The run whose log is wanted, with the script that writes it. Init containers write nothing.
+fn find(entry: &Entry, options: &LogOptions, now_ns: u64) -> Result<(Script, Run)> {
     let record = &entry.record;
     if record.init_containers.iter().any(|container| container.name == options.container) {
-        let started = now_ns >= record.first_start_ns() && !options.previous;
-        return if started { Ok(None) } else { Err(Error::NotFound) };
+        let started_ns = record.first_start_ns();
+        let run = Run { attempt: 0, started_ns, ends_ns: Some(started_ns), exit_code: 0 };
+        let started = now_ns >= started_ns && !options.previous;
+        return if started { Ok((Script::default(), run)) } else { Err(Error::NotFound) };
     }
     let container = record.containers.iter().find(|container| container.name == options.container);
     let moment = moment(record, container.ok_or(Error::NotFound)?, entry.stage().stopping_ns(), now_ns);
@@ -62,7 +67,7 @@ fn find(entry: &Entry, options: &LogOptions, now_ns: u64) -> Result<Option<(Scri
         (true, Doing::BackOff { .. }) => moment.run,
         (true, _) => moment.previous,
     };
-    Ok(Some((record.script.clone(), run.ok_or(Error::NotFound)?)))
+    Ok((record.script.clone(), run.ok_or(Error::NotFound)?))
 }
 
 /// Writes the lines of one run as their time comes.

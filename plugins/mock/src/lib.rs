@@ -6,12 +6,15 @@
 mod address;
 mod config;
 mod deletion;
+mod exec;
 mod faults;
 mod follow;
 mod life;
 mod logs;
+mod memory;
 mod pods;
 mod record;
+mod reveal;
 mod script;
 mod status;
 mod timers;
@@ -23,13 +26,15 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use pluglet_sdk::{
-    Error, Feature, Host, Info, Init, LogOptions, LogStream, PodRef, Provider, ResolvedPod, Result, Status,
+    Error, ExecRequest, Host, Info, Init, LogOptions, LogStream, PodRef, Provider, ResolvedPod, Result, Session,
+    SessionInput, Status, Volume,
 };
 
 use crate::config::Config;
 use crate::pods::Pods;
 use crate::record::{PodView, Record};
-use crate::script::{CreateError, Script};
+use crate::reveal::Held;
+use crate::script::{Failure, Script};
 
 /// The provider.
 pub struct Mock {
@@ -43,8 +48,8 @@ pub struct Mock {
 
 impl Provider for Mock {
     async fn start(host: Host, init: Init) -> Result<Self> {
-        let config = init.config()?;
-        let pods = Pods::new(host.clone());
+        let config: Config = init.config()?;
+        let pods = Pods::new(host.clone(), config.host_probes());
         for (key, value) in host.kv().entries(&Record::key("")).await? {
             match Record::from_bytes(&value) {
                 Ok(record) => pods.insert(record),
@@ -56,11 +61,11 @@ impl Provider for Mock {
     }
 
     fn info(&self) -> Info {
-        Info::new([Feature::Update, Feature::Watch, Feature::Logs]).node(self.config.node())
+        self.config.info()
     }
 
     async fn create(&self, pod: PodRef, spec: ResolvedPod) -> Result<Status> {
-        if let Some(status) = self.pods.status(&pod.uid) {
+        if let Some(status) = self.again(&pod, &spec)? {
             return Ok(status);
         }
         let view: PodView = spec.pod_as()?;
@@ -74,15 +79,30 @@ impl Provider for Mock {
         if let Some(fault) = script.fault {
             faults::commit(fault);
         }
-        self.accept(pod, view, script).await
+        self.accept(pod, view, script, spec).await
     }
 
     async fn update(&self, pod: PodRef, spec: ResolvedPod) -> Result<Status> {
-        update::update(&self.pods, pod, spec.pod_as()?).await
+        update::update(&self.pods, pod, spec).await
+    }
+
+    async fn volumes_changed(&self, pod: PodRef, volumes: Vec<Volume>) -> Result<()> {
+        update::volumes_changed(&self.pods, &pod, volumes)
+    }
+
+    async fn restart_container(&self, pod: PodRef, container: String, _grace: Duration) -> Result<()> {
+        update::restart_container(&self.pods, &pod, &container).await
     }
 
     async fn delete(&self, pod: PodRef, grace: Duration) -> Result<()> {
         self.failed_creates.borrow_mut().remove(&pod.uid);
+        let delay_ns =
+            self.pods.with(&pod.uid, |entry| entry.record.script.delete_call_delay).ok_or(Error::NotFound)?;
+        if delay_ns > 0 {
+            self.pods.host.sleep(Duration::from_nanos(delay_ns)).await;
+        }
+        let next = self.pods.with_mut(&pod.uid, |entry| entry.memory.next_delete(&entry.record.script));
+        next.ok_or(Error::NotFound)??;
         self.pods.delete(&pod.uid, grace).await
     }
 
@@ -97,14 +117,32 @@ impl Provider for Mock {
     async fn logs(&self, pod: PodRef, options: LogOptions) -> Result<LogStream> {
         follow::logs(&self.pods, &pod.uid, &options)
     }
+
+    async fn exec(&self, pod: PodRef, request: ExecRequest, _input: SessionInput) -> Result<Session> {
+        exec::exec(&self.pods, pod, &request.container)
+    }
 }
 
 impl Mock {
+    /// The status of a pod that exists already. A provider that was started again learns from the call what there is to reveal.
+    fn again(&self, pod: &PodRef, spec: &ResolvedPod) -> Result<Option<Status>> {
+        let wanted = self.pods.with(&pod.uid, |entry| {
+            (entry.record.script.reveal && entry.memory.held.is_none()).then(|| entry.record.ip.clone())
+        });
+        let Some(wanted) = wanted else { return Ok(None) };
+        let held = wanted.map(|ip| Held::of(pod, spec.clone(), &ip)).transpose()?;
+        self.pods.with_mut(&pod.uid, |entry| {
+            entry.memory.calls.create += 1;
+            entry.memory.held = entry.memory.held.take().or(held);
+        });
+        Ok(self.pods.status(&pod.uid))
+    }
+
     /// Take the pod in: keep its record, then answer for it.
-    async fn accept(&self, pod: PodRef, mut view: PodView, mut script: Script) -> Result<Status> {
+    async fn accept(&self, pod: PodRef, mut view: PodView, mut script: Script, spec: ResolvedPod) -> Result<Status> {
         let uid = pod.uid.clone();
         // A create that the host had given up may have taken the pod in while this one waited.
-        if let Some(status) = self.pods.status(&uid) {
+        if let Some(status) = self.again(&pod, &spec)? {
             return Ok(status);
         }
         if self.is_one_of_the_first(&view, script.fail_first) {
@@ -114,14 +152,27 @@ impl Mock {
             Some(ip) => ip.to_string(),
             None => self.pods.addresses.take(&uid).to_string(),
         };
+        let (reveal, lost_reply) = (script.reveal, script.create_lost_reply);
+        let held = reveal.then(|| Held::of(&pod, spec, &ip)).transpose();
         let record = Record::new(pod, view, script, self.pods.host.now_unix_ns(), ip);
-        let kept = self.pods.host.kv().put(&Record::key(&uid), record.to_bytes()?).await;
-        if let Err(error) = kept {
-            self.pods.addresses.release(&record.ip);
-            return Err(error.into());
-        }
+        let kept = match held {
+            Ok(held) => self.keep(&record).await.map(|()| held),
+            Err(error) => Err(error),
+        };
+        let held = kept.inspect_err(|_| self.pods.addresses.release(&record.ip))?;
         self.pods.insert(record);
+        self.pods.with_mut(&uid, |entry| {
+            entry.memory.calls.create += 1;
+            entry.memory.held = held;
+        });
+        if lost_reply {
+            return Err(Error::unavailable("the reply was lost, as the annotation asks for"));
+        }
         self.pods.status(&uid).ok_or(Error::NotFound)
+    }
+
+    async fn keep(&self, record: &Record) -> Result<()> {
+        Ok(self.pods.host.kv().put(&Record::key(&record.pod.uid), record.to_bytes()?).await?)
     }
 
     /// Whether `fail-first` chooses this pod.
@@ -134,23 +185,22 @@ impl Mock {
     }
 
     /// Fail a create as its script asks, as often as it asks.
-    fn fail(&self, uid: &str, fails: &CreateError) -> Result<()> {
+    fn fail(&self, uid: &str, fails: &Failure) -> Result<()> {
         let mut failed = self.failed_creates.borrow_mut();
         let count = failed.get(uid).copied().unwrap_or_default();
-        if fails.times.is_some_and(|times| count >= times) {
+        let next = fails.next(count);
+        if next.is_ok() {
             failed.remove(uid);
-            return Ok(());
-        }
-        if fails.times.is_some() {
+        } else if fails.times.is_some() {
             failed.insert(uid.to_owned(), count.saturating_add(1));
         }
-        Err(fails.error.clone())
+        next
     }
 }
 
 pluglet_sdk::export!(Mock, {
     name: "mock",
     description: "Runs nothing: annotations on a pod script its life. For tests, demonstrations and benchmarks.",
-    features: [Update, Watch, Logs],
+    features: [Update, Watch, Logs, Exec, Refresh, Restart, Probes],
     config_schema: include_str!("../config.schema.json"),
 });

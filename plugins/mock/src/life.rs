@@ -59,15 +59,7 @@ pub(crate) fn moment(record: &Record, container: &Container, stopping_ns: Option
     let script = &record.script;
     let (mut started_ns, mut attempt, mut previous) = match container.replaced {
         None => (record.first_start_ns(), 0, None),
-        Some(end) => {
-            let run = Run {
-                attempt: end.attempt,
-                started_ns: end.started_ns,
-                ends_ns: Some(end.ended_ns),
-                exit_code: end.exit_code,
-            };
-            (end.ended_ns, end.attempt.saturating_add(1), Some(run))
-        }
+        Some(end) => (end.ended_ns, end.attempt.saturating_add(1), Some(end.run())),
     };
     if now_ns < started_ns {
         return Moment { doing: Doing::Creating, run: None, previous, changes_ns: Some(started_ns) };
@@ -108,6 +100,27 @@ pub(crate) fn moment(record: &Record, container: &Container, stopping_ns: Option
         });
         started_ns = next_ns + skipped * period;
     }
+}
+
+/// The run of a container that runs now, also of a sidecar; None for one that does not, and for a name that is not known.
+pub(crate) fn present_run(record: &Record, stopping_ns: Option<u64>, name: &str, now_ns: u64) -> Option<Run> {
+    let doing = |container: &Container| moment(record, container, stopping_ns, now_ns);
+    if let Some(container) = record.containers.iter().find(|container| container.name == name) {
+        return doing(container).run.filter(|_| doing(container).doing == Doing::Running);
+    }
+    let sidecar = record.init_containers.iter().find(|container| container.name == name && container.sidecar)?;
+    let run = sidecar_run(record, sidecar);
+    let ended = record.containers.iter().all(|container| doing(container).doing == Doing::Ended);
+    (run.started_ns <= now_ns && !ended).then_some(run)
+}
+
+/// A sidecar's run. It ends with the pod.
+pub(crate) fn sidecar_run(record: &Record, container: &Container) -> Run {
+    let (attempt, started_ns) = match container.replaced {
+        None => (0, record.first_start_ns()),
+        Some(end) => (end.attempt.saturating_add(1), end.ended_ns),
+    };
+    Run { attempt, started_ns, ends_ns: None, exit_code: 0 }
 }
 
 /// How long the kubelet waits after so many earlier crashes: not at all after the first, then 10 s, doubling to 5 minutes.

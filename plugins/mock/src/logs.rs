@@ -24,6 +24,13 @@ pub(crate) struct Window {
     pub(crate) most: usize,
 }
 
+impl Window {
+    /// Whether a line of that time is wanted beside so many others.
+    pub(crate) fn takes(&self, time_ns: u64, others: usize) -> bool {
+        self.after_ns.is_none_or(|after| time_ns > after) && others < self.most
+    }
+}
+
 /// The lines in the window, oldest first.
 pub(crate) fn lines(script: &Script, run: &Run, window: Window) -> Vec<LogLine> {
     let mut kept = Vec::new();
@@ -31,7 +38,7 @@ pub(crate) fn lines(script: &Script, run: &Run, window: Window) -> Vec<LogLine> 
     let mut keep = |time_ns: u64, text: &str| {
         let line = line(time_ns, text);
         bytes += line.bytes.len();
-        let wanted = window.after_ns.is_none_or(|after| time_ns > after) && kept.len() < window.most;
+        let wanted = window.takes(time_ns, kept.len());
         let fits = bytes <= KEPT_BYTES;
         if wanted && fits {
             kept.push(line);
@@ -67,7 +74,8 @@ fn ticks_until(script: &Script, run: &Run, until_ns: u64) -> u64 {
     last_ns.saturating_sub(run.started_ns) / every
 }
 
-fn line(time_ns: u64, text: &str) -> LogLine {
+/// A line, on standard error if it says so.
+pub(crate) fn line(time_ns: u64, text: &str) -> LogLine {
     let (source, text) = match text.strip_prefix(STDERR) {
         Some(text) => (LogSource::Stderr, text.strip_prefix(' ').unwrap_or(text)),
         None => (LogSource::Stdout, text),

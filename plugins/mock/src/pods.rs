@@ -13,8 +13,10 @@ use pluglet_sdk::{Error, Host, PodRef, Result, Status};
 
 use crate::address::Addresses;
 use crate::deletion::Deletion;
+use crate::memory::Memory;
 use crate::record::Record;
-use crate::status::{Outlook, Stage, outlook, status};
+use crate::reveal::Held;
+use crate::status::{Outlook, Stage, outlook, status, without_verdict};
 use crate::timers::{Due, Key, Timers};
 
 /// How long to wait before a record that could not be deleted is tried again.
@@ -24,6 +26,7 @@ const RETRY: Duration = Duration::from_secs(1);
 pub(crate) struct Entry {
     pub(crate) record: Record,
     pub(crate) deletion: Option<Deletion>,
+    pub(crate) memory: Memory,
     /// When the status changes next.
     timer: Option<Key>,
     /// Readers of a log, who want to hear when a run is ended from outside.
@@ -45,8 +48,11 @@ impl Entry {
         outlook(&self.record, self.stage(), now_ns)
     }
 
-    fn status(&self, now_ns: u64) -> Status {
-        status(&self.record, self.stage(), now_ns).into()
+    /// What is held of the pod, as the first line of a container's log. None unless the pod asks for it.
+    pub(crate) fn reveal(&self, container: &str) -> Option<String> {
+        let nothing = Held::default();
+        let held = self.memory.held.as_ref().unwrap_or(&nothing);
+        self.record.script.reveal.then(|| held.line(container, self.memory.calls))
     }
 }
 
@@ -54,18 +60,43 @@ impl Entry {
 pub(crate) struct Pods {
     pub(crate) host: Host,
     pub(crate) addresses: Addresses,
+    /// Whether the host runs the probes, and so decides what is started and ready.
+    host_probes: bool,
     entries: RefCell<BTreeMap<String, Entry>>,
     timers: Timers,
 }
 
 impl Pods {
-    pub(crate) fn new(host: Host) -> Rc<Self> {
-        Rc::new(Self { host, addresses: Addresses::default(), entries: RefCell::default(), timers: Timers::default() })
+    pub(crate) fn new(host: Host, host_probes: bool) -> Rc<Self> {
+        let (addresses, entries, timers) = (Addresses::default(), RefCell::default(), Timers::default());
+        Rc::new(Self { host, addresses, host_probes, entries, timers })
     }
 
     /// Read one pod.
     pub(crate) fn with<T>(&self, uid: &str, read: impl FnOnce(&Entry) -> T) -> Option<T> {
         self.entries.borrow().get(uid).map(read)
+    }
+
+    /// Change what is remembered of one pod.
+    pub(crate) fn with_mut<T>(&self, uid: &str, change: impl FnOnce(&mut Entry) -> T) -> Option<T> {
+        self.entries.borrow_mut().get_mut(uid).map(change)
+    }
+
+    /// Keep another record of a pod that exists, in which these containers were started again.
+    ///
+    /// # Errors
+    /// `NotFound` when the pod has ended meanwhile; what keeping it gives.
+    pub(crate) async fn replace(self: &Rc<Self>, next: Record, restarted: &[String], now_ns: u64) -> Result<()> {
+        let uid = next.pod.uid.clone();
+        self.host.kv().put(&Record::key(&uid), next.to_bytes()?).await?;
+        // A deletion may have ended while the record was written: then it must not come back.
+        if self.with(&uid, |_| ()).is_none() {
+            self.host.kv().delete(&Record::key(&uid)).await?;
+            return Err(Error::NotFound);
+        }
+        self.insert(next);
+        self.tell_followers(&uid, now_ns, |container| restarted.iter().any(|name| name == container));
+        Ok(())
     }
 
     /// Take in a pod, or another record of one.
@@ -76,7 +107,8 @@ impl Pods {
         if let Some(entry) = entries.get_mut(&uid) {
             entry.record = record;
         } else {
-            let entry = Entry { record, deletion: None, timer: None, followers: Vec::new() };
+            let (memory, followers) = (Memory::default(), Vec::new());
+            let entry = Entry { record, deletion: None, memory, timer: None, followers };
             entries.insert(uid.clone(), entry);
         }
         drop(entries);
@@ -86,14 +118,28 @@ impl Pods {
     /// The present status.
     pub(crate) fn status(&self, uid: &str) -> Option<Status> {
         let now_ns = self.host.now_unix_ns();
-        self.with(uid, |entry| entry.status(now_ns))
+        self.with(uid, |entry| self.view(&entry.record, entry.stage(), now_ns))
+    }
+
+    /// Report the present status.
+    pub(crate) fn report(&self, uid: &str) {
+        let pod = self.with(uid, |entry| entry.record.pod.clone());
+        if let (Some(pod), Some(status)) = (pod, self.status(uid)) {
+            self.host.report(pod, status);
+        }
+    }
+
+    /// The status as the host is told it.
+    fn view(&self, record: &Record, stage: Stage, now_ns: u64) -> Status {
+        let status = status(record, stage, now_ns);
+        Status::from(if self.host_probes { without_verdict(status) } else { status })
     }
 
     /// Every pod with its present status.
     pub(crate) fn list(&self) -> Vec<(PodRef, Status)> {
         let now_ns = self.host.now_unix_ns();
         let entries = self.entries.borrow();
-        let status = |entry: &Entry| (entry.record.pod.clone(), entry.status(now_ns));
+        let status = |entry: &Entry| (entry.record.pod.clone(), self.view(&entry.record, entry.stage(), now_ns));
         entries.values().map(status).collect()
     }
 
@@ -158,7 +204,7 @@ impl Pods {
         if let Some(timer) = entry.timer {
             self.timers.cancel(timer);
         }
-        let status = status(&entry.record, stage, at_ns);
+        let status = self.view(&entry.record, stage, at_ns);
         self.addresses.release(&entry.record.ip);
         self.host.report(entry.record.pod.clone(), status);
         self.host.gone(entry.record.pod);
@@ -212,7 +258,7 @@ impl Pods {
             entry.timer = None;
             let runs = entry.outlook(now_ns).runs;
             let stopped = entry.deletion.is_some_and(|deletion| deletion.stops_at_ns <= now_ns || !runs);
-            (entry.record.pod.clone(), entry.status(now_ns), stopped)
+            (entry.record.pod.clone(), self.view(&entry.record, entry.stage(), now_ns), stopped)
         };
         if !stopped {
             self.host.report(pod, status);

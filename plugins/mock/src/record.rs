@@ -12,6 +12,7 @@ use pluglet_sdk::{Error, PodRef, Result};
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
+use crate::life::Run;
 use crate::script::{PREFIX, Script};
 
 /// A pod, as it is kept.
@@ -42,12 +43,12 @@ pub(crate) struct Container {
     /// An init container that runs on beside the others.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) sidecar: bool,
-    /// The restart that an update of the image made, from which on its life is counted anew.
+    /// The restart that came from outside, from which on its life is counted anew.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) replaced: Option<Replaced>,
 }
 
-/// How an update of the image ended a run.
+/// How a run was ended from outside: by an update of the image, or by the call that restarts a container.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Replaced {
@@ -56,6 +57,22 @@ pub(crate) struct Replaced {
     pub(crate) started_ns: u64,
     pub(crate) ended_ns: u64,
     pub(crate) exit_code: i32,
+}
+
+impl Container {
+    /// End its present run and start the next.
+    pub(crate) fn replace(&mut self, run: &Run, ended_ns: u64, exit_code: i32) {
+        let Run { attempt, started_ns, .. } = *run;
+        self.replaced = Some(Replaced { attempt, started_ns, ended_ns, exit_code });
+    }
+}
+
+impl Replaced {
+    /// The run that was ended.
+    pub(crate) fn run(&self) -> Run {
+        let Self { attempt, started_ns, ended_ns, exit_code } = *self;
+        Run { attempt, started_ns, ends_ns: Some(ended_ns), exit_code }
+    }
 }
 
 impl Record {
@@ -86,6 +103,11 @@ impl Record {
         let mut record: Self = serde_json::from_slice(bytes).map_err(|error| Error::internal(error.to_string()))?;
         record.script = Script::parse(&record.annotations)?;
         Ok(record)
+    }
+
+    /// All of its containers, those that run first before the others.
+    pub(crate) fn all_containers(&mut self) -> impl Iterator<Item = &mut Container> {
+        self.init_containers.iter_mut().chain(&mut self.containers)
     }
 
     /// When its containers start for the first time.

@@ -4,6 +4,7 @@
 //! refused by name, so that a test never runs with a script that it did not mean.
 
 mod duration;
+mod failure;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -11,16 +12,27 @@ use std::str::FromStr;
 
 use pluglet_sdk::{Error, Result};
 
+use failure::Failing;
+pub(crate) use failure::Failure;
+
 /// What all annotations of this provider start with.
 pub(crate) const PREFIX: &str = "mock.pluglet.dev/";
 
 /// All names, as the README lists them.
-const NAMES: [&str; 15] = [
+const NAMES: [&str; 25] = [
     "create-delay",
     "create-error",
     "create-error-message",
     "create-error-times",
+    "create-lost-reply",
+    "delete-call-delay",
     "delete-delay",
+    "delete-error",
+    "delete-error-message",
+    "delete-error-times",
+    "exec-delay",
+    "exec-exit-code",
+    "exec-output",
     "exit-code",
     "fail-first",
     "fault",
@@ -28,8 +40,24 @@ const NAMES: [&str; 15] = [
     "log-every",
     "log-line",
     "pod-ip",
+    "reveal",
     "run-for",
     "start-delay",
+    "status-wrong",
+    "stop-exit-code",
+];
+
+/// Those whose change matters to a pod that exists.
+const MAY_CHANGE: [&str; 10] = [
+    "delete-call-delay",
+    "delete-delay",
+    "delete-error",
+    "delete-error-message",
+    "delete-error-times",
+    "exec-delay",
+    "exec-exit-code",
+    "exec-output",
+    "reveal",
     "stop-exit-code",
 ];
 
@@ -47,7 +75,13 @@ pub(crate) struct Script {
     /// How long the create call takes.
     pub(crate) create_delay: u64,
     /// How the create call fails.
-    pub(crate) create_error: Option<CreateError>,
+    pub(crate) create_error: Option<Failure>,
+    /// Whether the create call that takes the pod in says that it failed.
+    pub(crate) create_lost_reply: bool,
+    /// How long the delete call takes.
+    pub(crate) delete_call_delay: u64,
+    /// How the delete call fails.
+    pub(crate) delete_error: Option<Failure>,
     /// How long a container takes to stop.
     pub(crate) delete_delay: u64,
     /// With what it ends when it is stopped in time.
@@ -62,15 +96,16 @@ pub(crate) struct Script {
     pub(crate) log_line: String,
     /// The pod's address. None: one is made up.
     pub(crate) pod_ip: Option<IpAddr>,
-}
-
-/// How a create call fails.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct CreateError {
-    /// What the call answers.
-    pub(crate) error: Error,
-    /// How many creates fail before one works. None: all.
-    pub(crate) times: Option<u32>,
+    /// Exit codes of commands, one after the other; the last one stays. Empty: 0.
+    pub(crate) exec_exit_codes: Vec<i32>,
+    /// What a command writes.
+    pub(crate) exec_output: String,
+    /// How long a command takes.
+    pub(crate) exec_delay: u64,
+    /// Whether logs begin with what is held of the pod.
+    pub(crate) reveal: bool,
+    /// Whether the pod is said to run again after it has ended.
+    pub(crate) runs_after_end: bool,
 }
 
 /// How a create call breaks the provider.
@@ -85,13 +120,18 @@ impl Script {
     /// Read the annotations, whose keys start with [`PREFIX`].
     pub(crate) fn parse(annotations: &BTreeMap<String, String>) -> Result<Self> {
         let mut script = Self { log_line: "tick {n}".to_owned(), ..Self::default() };
-        let (mut error, mut message, mut times) = (None, None, None);
+        let (mut create, mut delete) = (Failing::of("create"), Failing::of("delete"));
         for (key, value) in annotations {
             let name = key.strip_prefix(PREFIX).unwrap_or(key);
             match name {
-                "create-error" => error = Some(value.as_str()),
-                "create-error-message" => message = Some(value.as_str()),
-                "create-error-times" => times = Some(number(name, value)?),
+                "create-error" => create.kind = Some(value),
+                "create-error-message" => create.message = Some(value),
+                "create-error-times" => create.times = Some(number(name, value)?),
+                "create-lost-reply" => script.create_lost_reply = number(name, value)?,
+                "delete-error" => delete.kind = Some(value),
+                "delete-error-message" => delete.message = Some(value),
+                "delete-error-times" => delete.times = Some(number(name, value)?),
+                "delete-call-delay" => script.delete_call_delay = time(name, value)?,
                 "fail-first" => script.fail_first = number(name, value)?,
                 "fault" => script.fault = Some(fault(value)?),
                 "run-for" => script.run_for = Some(time(name, value)?),
@@ -104,6 +144,11 @@ impl Script {
                 "log" => value.clone_into(&mut script.log),
                 "log-line" => value.clone_into(&mut script.log_line),
                 "pod-ip" => script.pod_ip = Some(number(name, value)?),
+                "exec-exit-code" => script.exec_exit_codes = exit_codes(name, value)?,
+                "exec-output" => value.clone_into(&mut script.exec_output),
+                "exec-delay" => script.exec_delay = time(name, value)?,
+                "reveal" => script.reveal = number(name, value)?,
+                "status-wrong" => script.runs_after_end = status_wrong(value)?,
                 unknown => {
                     let known = NAMES.join(", ");
                     return Err(Error::Invalid(format!(
@@ -112,7 +157,8 @@ impl Script {
                 }
             }
         }
-        script.create_error = create_error(error, message, times)?;
+        script.create_error = create.read()?;
+        script.delete_error = delete.read()?;
         Ok(script)
     }
 
@@ -125,25 +171,8 @@ impl Script {
 
     /// Whether a change of this annotation matters to a pod that exists: the rest of its script was played from its beginning.
     pub(crate) fn may_change(key: &str) -> bool {
-        matches!(key.strip_prefix(PREFIX), Some("delete-delay" | "stop-exit-code"))
+        key.strip_prefix(PREFIX).is_some_and(|name| MAY_CHANGE.contains(&name))
     }
-}
-
-fn create_error(kind: Option<&str>, message: Option<&str>, times: Option<u32>) -> Result<Option<CreateError>> {
-    let Some(kind) = kind else {
-        let alone = message.map(|_| "create-error-message").or(times.map(|_| "create-error-times"));
-        return alone.map_or(Ok(None), |name| Err(bad(name, "it needs create-error beside it")));
-    };
-    let message = message.unwrap_or("scripted by an annotation");
-    let error = match kind {
-        "invalid" => Error::Invalid(message.to_owned()),
-        "denied" => Error::Denied(message.to_owned()),
-        "unavailable" => Error::unavailable(message),
-        "quota" => Error::quota(message),
-        "internal" => Error::Internal(message.to_owned()),
-        _ => return Err(bad("create-error", "it is one of invalid, denied, unavailable, quota, internal")),
-    };
-    Ok(Some(CreateError { error, times }))
 }
 
 fn fault(value: &str) -> Result<Fault> {
@@ -170,6 +199,17 @@ fn interval(name: &str, value: &str) -> Result<u64> {
 fn exit_code(name: &str, value: &str) -> Result<i32> {
     let code: u8 = value.parse().map_err(|_| bad(name, &format!("{value:?} is not an exit code from 0 to 255")))?;
     Ok(code.into())
+}
+
+fn exit_codes(name: &str, value: &str) -> Result<Vec<i32>> {
+    value.split(',').map(|code| exit_code(name, code.trim())).collect()
+}
+
+fn status_wrong(value: &str) -> Result<bool> {
+    match value {
+        "running-after-end" => Ok(true),
+        _ => Err(bad("status-wrong", "it is running-after-end")),
+    }
 }
 
 fn number<T: FromStr<Err: std::fmt::Display>>(name: &str, value: &str) -> Result<T> {
@@ -214,6 +254,14 @@ mod tests {
             ("create-error", "bad"),
             ("create-error-times", "many"),
             ("create-error-message", "alone"),
+            ("create-lost-reply", "yes"),
+            ("delete-error", "not-found"),
+            ("delete-error-times", "1"),
+            ("delete-call-delay", "soon"),
+            ("exec-delay", "soon"),
+            ("exec-exit-code", "1,,0"),
+            ("reveal", "all"),
+            ("status-wrong", "always"),
             ("fault", "none"),
             ("pod-ip", "10.0.0"),
         ] {

@@ -3,11 +3,14 @@
 //! In: a record, a time, and how far a deletion has come. Out: `v1.PodStatus`. Invariant: pure; the same input gives the same bytes.
 
 use pluglet_sdk::kubernetes::{
-    ContainerState, ContainerStateTerminated, ContainerStatus, Phase, PodIp, PodStatus, Time,
+    ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStatus, Phase, PodIp, PodStatus, Time,
 };
 
-use crate::life::{Doing, Moment, Run, moment};
+use crate::life::{Doing, Moment, Run, moment, sidecar_run};
 use crate::record::{Container, Record};
+
+/// How long a pod whose script lies about its end has ended before it is said to run again.
+const LIE_AFTER_NS: u64 = 1_000_000_000;
 
 /// Exit code of a container that SIGKILL ended.
 const KILLED: i32 = 137;
@@ -49,7 +52,20 @@ pub(crate) fn outlook(record: &Record, stage: Stage, now_ns: u64) -> Outlook {
         outlook.changes_ns = outlook.changes_ns.into_iter().chain(moment.changes_ns).min();
         outlook.runs |= moment.doing == Doing::Running;
     }
+    let lie_ns = lie_ns(record, stage, now_ns).filter(|lie_ns| now_ns < *lie_ns);
+    outlook.changes_ns = outlook.changes_ns.into_iter().chain(lie_ns).min();
     outlook
+}
+
+/// When the pod, which has ended by itself, is said to run again.
+fn lie_ns(record: &Record, stage: Stage, now_ns: u64) -> Option<u64> {
+    let lies = record.script.runs_after_end && stage == Stage::Alive;
+    let ends = |container| {
+        let moment = moment(record, container, None, now_ns);
+        moment.run.filter(|_| moment.doing == Doing::Ended).and_then(|run| run.ends_ns)
+    };
+    let ends: Option<Vec<u64>> = if lies { record.containers.iter().map(ends).collect() } else { None };
+    Some(ends?.into_iter().max()?.saturating_add(LIE_AFTER_NS))
 }
 
 /// The pod's status at `now_ns`.
@@ -70,6 +86,9 @@ pub(crate) fn status(record: &Record, stage: Stage, now_ns: u64) -> PodStatus {
         _ if ended => moments.iter().filter_map(|moment| moment.run?.ends_ns).max(),
         _ => None,
     };
+    if lie_ns(record, stage, now_ns).is_some_and(|lie_ns| lie_ns <= now_ns) {
+        statuses.iter_mut().for_each(run_again);
+    }
     let init = |container: &Container| init_status(record, container, created, end_ns);
     let pod_ips = if created { vec![PodIp { ip: record.ip.clone() }] } else { Vec::new() };
     PodStatus {
@@ -81,6 +100,26 @@ pub(crate) fn status(record: &Record, stage: Stage, now_ns: u64) -> PodStatus {
         container_statuses: statuses,
         ..PodStatus::default()
     }
+}
+
+/// What no container does: its run goes on after its end.
+fn run_again(status: &mut ContainerStatus) {
+    if let Some(end) = status.state.terminated.take() {
+        status.state = ContainerState {
+            running: Some(ContainerStateRunning { started_at: end.started_at }),
+            ..ContainerState::default()
+        };
+        (status.ready, status.started) = (true, Some(true));
+    }
+}
+
+/// The status without a word on whether containers are started and ready: that is for whoever runs the probes.
+pub(crate) fn without_verdict(mut status: PodStatus) -> PodStatus {
+    let all = status.init_container_statuses.iter_mut().chain(&mut status.container_statuses);
+    for container in all.filter(|container| container.state.running.is_some()) {
+        (container.ready, container.started) = (false, None);
+    }
+    status
 }
 
 fn phase(statuses: &[ContainerStatus], created: bool) -> Phase {
@@ -146,10 +185,13 @@ fn container_status(record: &Record, container: &Container, moment: &Moment, sta
 /// Init containers do their work in no time; sidecars run until the last container has ended.
 fn init_status(record: &Record, container: &Container, created: bool, end_ns: Option<u64>) -> ContainerStatus {
     let started_ns = record.first_start_ns();
-    let run = Run { attempt: 0, started_ns, ends_ns: Some(started_ns), exit_code: 0 };
+    let run = match container.sidecar {
+        true => sidecar_run(record, container),
+        false => Run { attempt: 0, started_ns, ends_ns: Some(started_ns), exit_code: 0 },
+    };
     let state = match (created, container.sidecar, end_ns) {
         (false, _, None) => ContainerState::waiting("PodInitializing", None),
-        (true, true, None) => ContainerState::running(Time::from_unix_ns(started_ns)),
+        (true, true, None) => ContainerState::running(Time::from_unix_ns(run.started_ns)),
         (true, true, Some(end_ns)) => terminated(record, container, Run { ends_ns: Some(end_ns), ..run }),
         (true, false, _) => terminated(record, container, run),
         (false, _, Some(end_ns)) => {
@@ -160,7 +202,9 @@ fn init_status(record: &Record, container: &Container, created: bool, end_ns: Op
         name: container.name.clone(),
         ready: state.running.is_some() || (created && !container.sidecar),
         image: container.image.clone(),
-        container_id: created.then(|| container_id(record, container, 0)),
+        last_state: container.replaced.map(|end| terminated(record, container, end.run())).unwrap_or_default(),
+        restart_count: run.attempt,
+        container_id: created.then(|| container_id(record, container, run.attempt)),
         started: Some(state.running.is_some()),
         state,
         ..ContainerStatus::default()

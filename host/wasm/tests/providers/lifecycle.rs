@@ -10,7 +10,8 @@ use crate::support::{chain, component, key, listed, options, phase, plan, start,
 async fn a_pod_goes_from_create_to_gone() {
     let mut mock = start(options("mock")).await;
     let info = mock.provider.health().borrow().info.clone().unwrap();
-    assert!(info.features.watch && info.features.logs && !info.features.exec);
+    assert!(info.features.watch && info.features.logs && info.features.probes && !info.features.attach);
+    assert!(info.volume_kinds.iter().any(|kind| kind == "configMap"), "{:?}", info.volume_kinds);
     assert_eq!(info.node.capacity.get("pods").map(String::as_str), Some("10000"));
 
     let status = mock.provider.create(&plan("a", &[("start-delay", "1ms")])).await.unwrap();
@@ -106,6 +107,10 @@ async fn a_feature_that_is_not_offered_is_unsupported() {
     hello.provider.create(&plan("a", &[])).await.unwrap();
     assert!(matches!(hello.provider.update(&plan("a", &[])).await, Err(Error::Unsupported(_))));
     assert!(matches!(hello.provider.logs(&key("a"), LogRequest::default()).await, Err(Error::Unsupported(_))));
+    assert!(matches!(hello.provider.volumes_changed(&key("a"), 1, &[]).await, Err(Error::Unsupported(_))));
+    let grace = std::time::Duration::ZERO;
+    assert!(matches!(hello.provider.restart_container(&key("a"), "main", grace).await, Err(Error::Unsupported(_))));
+    assert!(matches!(hello.provider.run(&key("a"), "main", &[]).await, Err(Error::Unsupported(_))));
     hello.stop().await;
 }
 

@@ -6,6 +6,8 @@
 #![cfg(test)]
 
 mod artifacts;
+mod changes;
+mod commands;
 mod crashes;
 mod http;
 mod lifecycle;

@@ -98,3 +98,12 @@ fn a_pod_that_cannot_be_remembered_is_not_taken() {
     world.break_kv(false);
     assert!(harness.create(&pod).is_ok());
 }
+
+#[test]
+fn a_create_whose_reply_is_lost_has_taken_effect() {
+    let (harness, pod) = (start(), scripted("Always", &[("create-lost-reply", "true")]));
+    assert!(matches!(harness.create(&pod), Err(Error::Unavailable(_))));
+    assert_eq!(harness.list().unwrap().len(), 1);
+    assert_eq!(shown(&harness.create(&pod).unwrap()), "Running: running, 0 restarts");
+    assert_eq!(harness.world().kv_writes(), 1);
+}

@@ -111,3 +111,47 @@ fn a_pod_whose_record_cannot_be_deleted_is_not_gone() {
     harness.delete(&pod, 30).unwrap();
     assert!(reported(&harness).1);
 }
+
+#[test]
+fn a_delete_fails_as_often_as_it_is_told_to() {
+    let script = [("delete-error", "unavailable"), ("delete-error-times", "2"), ("delete-error-message", "no luck")];
+    let (harness, pod) = (start(), scripted("Always", &script));
+    harness.create(&pod).unwrap();
+    for _ in 0..2 {
+        let error = harness.delete(&pod, 30).unwrap_err();
+        assert!(matches!(&error, Error::Unavailable(retry) if retry.message == "no luck"), "{error}");
+        assert_eq!(harness.list().unwrap().len(), 1);
+    }
+    harness.delete(&pod, 30).unwrap();
+    assert!(reported(&harness).1);
+}
+
+#[test]
+fn a_delete_that_fails_for_ever_can_be_mended_by_an_update() {
+    let (harness, pod) = (start(), scripted("Always", &[("delete-error", "denied")]));
+    harness.create(&pod).unwrap();
+    assert!((0..5).all(|_| matches!(harness.delete(&pod, 30), Err(Error::Denied(_)))));
+    harness.update(&scripted("Always", &[])).unwrap();
+    harness.delete(&pod, 30).unwrap();
+    assert!(reported(&harness).1);
+}
+
+#[test]
+fn a_slow_delete_call_begins_to_stop_the_pod_when_it_returns() {
+    let (harness, pod) = (start(), scripted("Always", &[("delete-call-delay", "2s"), ("delete-delay", "5s")]));
+    harness.create(&pod).unwrap();
+    let pod_ref = pod.pod_ref.clone();
+    let call = harness.begin(async move |mock| {
+        use pluglet_sdk::Provider;
+        mock.delete(pod_ref, seconds(30)).await
+    });
+    let call = call.unwrap();
+    harness.advance(seconds(1));
+    assert!(call.take().is_none());
+    harness.advance(seconds(1));
+    assert_eq!(call.take(), Some(Ok(())));
+    harness.advance(seconds(4));
+    assert!(!reported(&harness).1);
+    harness.advance(seconds(1));
+    assert!(reported(&harness).1);
+}

@@ -132,3 +132,19 @@ fn an_address_can_be_chosen() {
     assert_eq!(status.pod_ip.as_deref(), Some("192.0.2.7"));
     assert_eq!(status.pod_ips[0].ip, "192.0.2.7");
 }
+
+#[test]
+fn a_lie_makes_a_pod_that_has_ended_run_again() {
+    let script = [("run-for", "5s"), ("exit-code", "3"), ("status-wrong", "running-after-end")];
+    let (harness, pod) = (start(), scripted("Never", &script));
+    harness.create(&pod).unwrap();
+    harness.advance(seconds(5));
+    assert_eq!(reported(&harness).0.iter().map(shown).collect::<Vec<_>>(), ["Failed: Error 3, 0 restarts"]);
+    harness.advance(seconds(1));
+    assert_eq!(reported(&harness).0.iter().map(shown).collect::<Vec<_>>(), ["Running: running, 0 restarts"]);
+    let harness = harness.restart("{}").unwrap();
+    assert_eq!(shown(&harness.status(&pod).unwrap()), "Running: running, 0 restarts");
+    harness.delete(&pod, 30).unwrap();
+    let (statuses, gone) = reported(&harness);
+    assert_eq!((shown(&statuses[0]).as_str(), gone), ("Failed: Error 3, 0 restarts", true));
+}

@@ -10,11 +10,14 @@
 )]
 
 mod config;
+mod container;
 mod create;
 mod delete;
+mod exec;
 mod life;
 mod logs;
 mod restart;
+mod reveal;
 mod update;
 
 use std::time::Duration;
