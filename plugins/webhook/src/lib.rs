@@ -14,7 +14,26 @@ use serde_json::value::RawValue;
 pub struct Webhook {
     host: Host,
     config: Config,
+    owner: Owner,
+}
+
+/// Whose pods these are. Several nodes, and nodes of several clusters, may share the service.
+struct Owner {
     node: String,
+    cluster: String,
+}
+
+impl Owner {
+    /// As the query of a request. Names of nodes and identities of clusters need no escaping there.
+    fn query(&self) -> String {
+        format!("?node={}&cluster={}", self.node, self.cluster)
+    }
+
+    /// Whether a listed pod is ours. One that does not say whose it is was asked for by the query.
+    fn owns(&self, pod: &Listed) -> bool {
+        pod.node.as_ref().is_none_or(|node| *node == self.node)
+            && pod.cluster.as_ref().is_none_or(|cluster| *cluster == self.cluster)
+    }
 }
 
 /// What the operator may set. What is missing keeps the SDK's default.
@@ -36,13 +55,16 @@ struct Listed {
     generation: u64,
     /// The node that it was put by.
     node: Option<String>,
+    /// The cluster of that node.
+    cluster: Option<String>,
     /// Passed on as the service wrote it.
     status: Box<RawValue>,
 }
 
 impl Provider for Webhook {
     async fn start(host: Host, init: Init) -> Result<Self> {
-        Ok(Self { config: init.config()?, host, node: init.node_name })
+        let config = init.config()?;
+        Ok(Self { config, host, owner: Owner { node: init.node_name, cluster: init.cluster_id } })
     }
 
     fn info(&self) -> Info {
@@ -56,7 +78,8 @@ impl Provider for Webhook {
     }
 
     async fn create(&self, pod: PodRef, spec: ResolvedPod) -> Result<Status> {
-        let request = self.host.endpoint("backend").put(path(&pod)).json_text(spec.json);
+        let path = format!("{}{}", path(&pod), self.owner.query());
+        let request = self.host.endpoint("backend").put(path).json_text(spec.json);
         status(request.send().await?.ok()?)
     }
 
@@ -71,8 +94,8 @@ impl Provider for Webhook {
     }
 
     async fn list(&self) -> Result<Vec<(PodRef, Status)>> {
-        // Several nodes may share the service, and the host deletes what it finds here and does not know.
-        let path = format!("/pods?node={}", self.node);
+        // The host deletes what it finds here and does not know.
+        let path = format!("/pods{}", self.owner.query());
         let answer = self.host.endpoint("backend").get(path).max_bytes(LONGEST_LIST).send().await?;
         let answer = match answer.ok() {
             // There is always a list. A 404 comes from something else, and no list at all would look like no pods.
@@ -80,7 +103,7 @@ impl Provider for Webhook {
             answer => answer?,
         };
         let listed: Vec<Listed> = answer.json()?;
-        let ours = listed.into_iter().filter(|pod| pod.node.as_ref().is_none_or(|node| *node == self.node));
+        let ours = listed.into_iter().filter(|pod| self.owner.owns(pod));
         Ok(ours.map(Listed::into_pair).collect())
     }
 }

@@ -24,7 +24,8 @@ fn a_create_puts_the_pod_as_it_is_and_passes_the_status_on() {
     harness.world().reply("backend", 200, r#"{"phase": "Pending", "qosClass": "Burstable"}"#);
     assert_eq!(harness.create(&web).unwrap().phase, Phase::Pending);
     let request = harness.world().requests().remove(0);
-    assert_eq!((request.method.as_str(), request.target.as_str()), ("PUT", "/pods/uid-web"));
+    let target = "/pods/uid-web?node=node&cluster=cluster";
+    assert_eq!((request.method.as_str(), request.target.as_str()), ("PUT", target));
     assert_eq!(request.headers, [("content-type".to_owned(), "application/json".to_owned())]);
     assert_eq!(request.body, web.spec.json.as_bytes());
 }
@@ -45,12 +46,24 @@ fn the_list_is_passed_on_with_statuses_as_the_service_wrote_them() {
         "backend",
         200,
         r#"[{"uid": "u", "namespace": "ns", "name": "web", "status": {"phase": "Running", "anything": [1, 2]}},
-            {"uid": "v", "namespace": "ns", "name": "web", "node": "another", "status": {}}]"#,
+            {"uid": "v", "namespace": "ns", "name": "web", "status": {}}]"#,
     );
     let listed = harness.list().unwrap();
+    assert_eq!(harness.world().requests().remove(0).target, "/pods?node=node&cluster=cluster");
     assert_eq!((listed[0].0.uid.as_str(), listed[0].0.to_string().as_str()), ("u", "ns/web"));
     assert_eq!(listed[0].1.as_json(), r#"{"phase": "Running", "anything": [1, 2]}"#);
-    assert_eq!(listed.len(), 1, "a pod of another node would be deleted");
+    assert_eq!(listed.len(), 2, "whoever does not say whose a pod is answers the question");
+}
+
+#[test]
+fn a_pod_of_another_node_or_of_another_cluster_is_passed_over_because_it_would_be_deleted() {
+    let harness = start();
+    let entry = |uid: &str, node: &str, cluster: &str| json!({"uid": uid, "namespace": "ns", "name": "web", "node": node, "cluster": cluster, "status": {}});
+    let mut listed = vec![entry("ours", "node", "cluster"), entry("x", "another", "cluster")];
+    listed.extend([entry("y", "node", "another"), entry("z", "another", "another")]);
+    harness.world().reply("backend", 200, &json!(listed).to_string());
+    let uids: Vec<String> = harness.list().unwrap().into_iter().map(|(pod, _)| pod.uid).collect();
+    assert_eq!(uids, ["ours"]);
 }
 
 #[test]

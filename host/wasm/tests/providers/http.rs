@@ -17,7 +17,7 @@ use crate::support::{Running, key, listed, options, phase, plan, start, try_star
 
 const RUNNING: &str = r#"{"phase":"Running"}"#;
 
-/// What the service was asked, as `METHOD path user-agent`.
+/// What the service was asked, as `METHOD path?query user-agent`.
 type Asked = Arc<Mutex<Vec<String>>>;
 
 fn service() -> (Router, Asked) {
@@ -31,7 +31,7 @@ fn service() -> (Router, Asked) {
 
 async fn pod(State(asked): State<Asked>, Path(uid): Path<String>, request: Request) -> Response {
     let agent = request.headers().get("user-agent").map(|agent| agent.to_str().unwrap().to_owned()).unwrap_or_default();
-    asked.lock().unwrap().push(format!("{} {} {agent}", request.method(), request.uri().path()));
+    asked.lock().unwrap().push(format!("{} {} {agent}", request.method(), request.uri()));
     match uid.as_str() {
         "large" => "x".repeat(1 << 20).into_response(),
         "redirect" => (StatusCode::FOUND, [("location", "/base/pods/a")]).into_response(),
@@ -64,14 +64,17 @@ async fn over_tcp(tasks: &mut JoinSet<()>) -> (Grant, Asked) {
 async fn a_granted_endpoint_is_reached_over_http() {
     let mut tasks = JoinSet::new();
     let (endpoint, asked) = over_tcp(&mut tasks).await;
-    let webhook = webhook(endpoint).await;
+    let mut options = options("webhook");
+    options.grants.insert("backend".to_owned(), endpoint);
+    let owner = format!("node={}&cluster={}", options.node_name, options.cluster_id);
+    let webhook = start(options).await;
     assert_eq!(phase(&webhook.provider.create(&plan("a", &[])).await.unwrap()), "Running");
     assert_eq!(phase(&webhook.provider.status(&key("a")).await.unwrap()), "Running");
     assert_eq!(listed(&webhook.provider).await, ["a"]);
     webhook.provider.delete(&key("a"), Duration::from_secs(7)).await.unwrap();
     let asked = asked.lock().unwrap().clone();
     assert_eq!(asked.len(), 2, "{asked:?}");
-    assert!(asked[0].starts_with("PUT /pods/a pluglet/"), "{asked:?}");
+    assert!(asked[0].starts_with(&format!("PUT /pods/a?{owner} pluglet/")), "{asked:?}");
     webhook.stop().await;
 }
 
