@@ -19,3 +19,4 @@ pub mod resolve;
 pub mod selector;
 mod services;
 mod volumes;
+pub mod probe;
