@@ -16,6 +16,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("resolve", &[]),
     ("status", &[]),
     ("node", &[]),
+    ("probes", &[]),
     ("pods", &["resolve", "status", "tasks"]),
     ("kubelet", &["pods", "tasks"]),
     // It implements the ports that these own.

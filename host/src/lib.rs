@@ -36,6 +36,9 @@ mod telemetry;
 mod api;
 mod node;
 mod pods;
+#[cfg_attr(not(test), expect(dead_code, reason = "wired up by the actor"))]
+#[expect(unused_imports, reason = "wired up by the actor")]
+mod probes;
 mod resolve;
 mod status;
 
