@@ -353,6 +353,11 @@ fn a_host_that_starts_again_leaves_started_and_ready_what_was() {
     assert_eq!(check(&mut same, Kind::Readiness, 0, false), Effect::Unchanged);
     assert_eq!(check(&mut same, Kind::Readiness, 10, false), Effect::Changed);
 
+    let mut unstarted = container(json);
+    unstarted.remember(before.clone(), Verdict { started: Some(false), ready: Some(true) });
+    unstarted.observe(ZERO, Some(&running("test://a")));
+    assert_eq!(unstarted.verdict(), Verdict { started: Some(false), ready: Some(false) });
+
     let mut another = container(json);
     another.remember(before, verdict);
     another.observe(ZERO, Some(&running("test://b")));

@@ -90,6 +90,7 @@ fn step(one: &mut Container, truth: &mut Truth, pending: &mut Vec<(Ticket, u64)>
         Event::Finish(at, success) if at < pending.len() => {
             let (ticket, life) = pending.swap_remove(at);
             let effect = one.finished(ticket, *now, success);
+            assert!(effect == Effect::Void || life == truth.life, "an outcome of another container counts");
             let failures = &mut truth.failures[position(ticket.kind)];
             match (effect, success) {
                 (Effect::Void, _) | (_, None) => {}
