@@ -94,7 +94,8 @@ impl Probes {
         let containers: Vec<_> = all.filter_map(|container| Probed::new(pod, container)).collect();
         let (under_way, findings) = (FuturesUnordered::new(), VecDeque::new());
         let origin = Instant::now();
-        let mut probes = Self { key, runner, origin, containers, pod_ip: None, under_way, findings };
+        let pod_ip = pod.status.as_ref().and_then(observed::pod_ip);
+        let mut probes = Self { key, runner, origin, containers, pod_ip, under_way, findings };
         if pod.metadata.deletion_timestamp.is_some() {
             probes.terminating();
         }
@@ -104,7 +105,8 @@ impl Probes {
     /// What the provider last said about the pod.
     pub(crate) fn observe(&mut self, status: &PodStatus) {
         let (now, clock) = (self.now(), Timestamp::now());
-        self.pod_ip = observed::pod_ip(status);
+        // An address stays when the provider is silent about it, as in the status that is written.
+        self.pod_ip = observed::pod_ip(status).or(self.pod_ip);
         for container in &mut self.containers {
             let seen = observed::container(status, &container.name, clock);
             container.machine.observe(now, seen.as_ref());
@@ -116,6 +118,7 @@ impl Probes {
     pub(crate) fn terminating(&mut self) {
         let now = self.now();
         self.containers.iter_mut().for_each(|container| container.machine.terminating(now));
+        self.findings.retain(|finding| !matches!(finding, Finding::Restart { .. }));
     }
 
     /// For the container's status. Empty for one without probes.

@@ -238,6 +238,27 @@ async fn a_pod_that_is_deleted_is_not_restarted() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_restart_that_is_not_told_yet_is_dropped_when_the_pod_is_deleted() {
+    let script = Script::new(&[(1, bad())]);
+    let liveness = json!({ "tcpSocket": { "port": 1 }, "failureThreshold": 1 });
+    let mut probes = probes(&[("livenessProbe", liveness)], &script);
+    probes.observe(&running("a"));
+    assert_eq!(probes.next().await, unhealthy("Liveness probe failed: connection refused"));
+    probes.terminating();
+    assert_eq!(run(&mut probes, 60).await, vec![]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_report_without_address_does_not_take_it_away() {
+    let script = Script::new(&[(1, good())]);
+    let mut probes = probes(&[("readinessProbe", tcp(1))], &script);
+    probes.observe(&running("a"));
+    probes.observe(&PodStatus { pod_ip: None, ..running("a") });
+    // The script checks where the check goes.
+    assert_eq!(run(&mut probes, 1).await, vec![Finding::Changed]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_pod_with_many_slow_probes_has_few_checks_under_way() {
     let script = Script::new(&[]);
     let container = |at: usize| json!({ "name": format!("c{at}"), "readinessProbe": tcp(at as u16 + 1) });
