@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use k8s_openapi::api::core::v1::Node;
 use pluglet_model::provider::{EventReceiver, Provider};
 use pluglet_wasm::{Limits, Metrics, ProviderOptions, WasmProvider, compile};
 use tokio::net::TcpListener;
@@ -20,17 +21,21 @@ use tracing::{error, info, warn};
 use crate::api::access::{self, AccessReviews};
 use crate::api::client::{self, Clients};
 use crate::api::node::ClusterNode;
+use crate::api::objects::ClusterObjects;
 use crate::api::pods::ClusterPods;
-use crate::api::{events, watch as pod_watch};
-use crate::args::{Check, Cli, Command, ProviderCommand, Run};
+use crate::api::{cluster, events, watch as pod_watch};
+use crate::args::{Check, Cli, Command, ProbeMode, ProviderCommand, Run};
 use crate::config::{Config, Document};
 use crate::kubelet::routes::{self, Rooms};
 use crate::kubelet::{server, tls};
 use crate::node::desired::{self, Settings};
+use crate::node::reconcile::Told;
 use crate::node::{lease, reconcile};
-use crate::pods::actor::Shared;
+use crate::objects::Objects;
+use crate::pods::actor::{NodeIdentity, Shared};
 use crate::pods::dispatch;
 use crate::pods::view::PodsView;
+use crate::probes::{NodeRunner, Reach, Runner};
 use crate::providers::{self, Found};
 use crate::tasks::Tasks;
 use crate::telemetry;
@@ -117,7 +122,13 @@ async fn be_a_node(run: Run) -> Result<(), Error> {
     let shutdown = shutdown::signals().map_err(Error::Runtime)?;
     let provider_name = found.name.clone();
     let (metrics, registry) = telemetry::metrics();
-    let (provider, provider_events) = start_provider(&run, found, config, metrics).await?;
+    let mut shutdown = Box::pin(shutdown);
+    let cluster_id = tokio::select! {
+        // Cancel-safe: nothing has begun that must be ended.
+        _ = &mut shutdown => return Ok(()),
+        id = cluster_id(&run, &clients) => id,
+    };
+    let (provider, provider_events) = start_provider(&run, found, config, metrics, cluster_id).await?;
 
     let tasks = Tasks::new();
     let settings = Settings {
@@ -130,17 +141,21 @@ async fn be_a_node(run: Run) -> Result<(), Error> {
         taints: run.chosen_taints(),
         provider_tolerance: run.provider_tolerance,
     };
-    let pods = start_pods(&tasks, &clients, &run.node_name, address, provider.clone(), provider_events);
+    let (node_object, seen_node) = watch::channel(None);
+    let identity =
+        NodeIdentity { name: run.node_name.clone(), address, kubernetes_service: run.kubernetes_service.clone() };
+    let prober = prober(&run, &provider)?;
+    let pods = start_pods(&tasks, &clients, identity, prober, provider.clone(), provider_events, seen_node);
     let rooms = Rooms { provider: provider.clone(), pods, metrics: registry };
     let authorizer = Arc::new(AccessReviews::new(clients.workload.clone(), &run.node_name));
     let router = routes::router(rooms, authorizer);
     tasks.spawn_critical("kubelet server", server::run(listener, serving, router, tasks.clone()));
-    let node_uid = start_node(&tasks, &clients, settings, &*provider);
+    let node_uid = start_node(&tasks, &clients, settings, &*provider, node_object);
     info!(node = run.node_name, %address, port, server = %clients.server, "started");
 
     let reason = tokio::select! {
         // Cancel-safe: what is not waited for any more is not needed any more.
-        signal = shutdown => signal,
+        signal = &mut shutdown => signal,
         name = tasks.critical_end() => {
             error!(task = name, "a part of pluglet ended that must not end: stopping");
             "a failure"
@@ -185,21 +200,41 @@ async fn client_ca(run: &Run, clients: &Clients) -> Result<Vec<Vec<u8>>, Error> 
     Ok(clients.cluster_ca.clone())
 }
 
+fn state_dir(run: &Run) -> PathBuf {
+    run.state_dir.clone().unwrap_or_else(providers::default_state_dir)
+}
+
+async fn cluster_id(run: &Run, clients: &Clients) -> String {
+    match &run.cluster_id {
+        Some(id) => id.clone(),
+        None => cluster::identity(&clients.node, &clients.server, &state_dir(run)).await,
+    }
+}
+
+/// Who probes pods whose provider does not.
+fn prober(run: &Run, provider: &Arc<dyn Provider>) -> Result<Option<Arc<dyn Runner>>, Error> {
+    if run.probes == ProbeMode::Off {
+        return Ok(None);
+    }
+    let runner = NodeRunner::new(provider.clone(), Reach::new(run.probe_loopback)).map_err(Error::Prober)?;
+    Ok(Some(Arc::new(runner)))
+}
+
 async fn start_provider(
     run: &Run,
     found: Found,
     config: Config,
     metrics: Metrics,
+    cluster_id: String,
 ) -> Result<(Arc<dyn Provider>, EventReceiver), Error> {
-    let state_dir: PathBuf = run.state_dir.clone().unwrap_or_else(providers::default_state_dir);
     let options = ProviderOptions {
         name: found.name,
         component: found.path,
         node_name: run.node_name.clone(),
-        cluster_id: String::new(),
+        cluster_id,
         config_json: config.config_json,
         grants: config.grants,
-        state_dir,
+        state_dir: state_dir(run),
         limits: config.limits,
         // The file that this process was started from, even if its name means another one by now.
         compiler: "/proc/self/exe".into(),
@@ -212,24 +247,28 @@ async fn start_provider(
 fn start_pods(
     tasks: &Tasks,
     clients: &Clients,
-    node_name: &str,
-    address: IpAddr,
+    node: NodeIdentity,
+    prober: Option<Arc<dyn Runner>>,
     provider: Arc<dyn Provider>,
     provider_events: EventReceiver,
+    seen_node: watch::Receiver<Option<Arc<Node>>>,
 ) -> Arc<PodsView> {
-    let (sink, writer) = events::sink(clients.workload.clone(), node_name);
+    let (sink, writer) = events::sink(clients.workload.clone(), &node.name);
     let cancel = tasks.cancel_token();
     // Events are told to nobody after the drain began; what waits is in the log.
     tasks.spawn("events", async move { cancel.run_until_cancelled(writer).await.unwrap_or_default() });
+    let objects = pod_watch::pods(clients.workload.clone(), &node.name);
     let shared = Arc::new(Shared {
-        provider: provider.clone(),
+        provider,
         store: Arc::new(ClusterPods::new(clients.workload.clone())),
         events: Arc::new(sink),
-        host_ip: address.to_string(),
+        objects: Objects::new(Arc::new(ClusterObjects::new(clients.streams.clone())), tasks.clone()),
+        prober,
+        node,
     });
     let view = Arc::new(PodsView::default());
-    let objects = pod_watch::pods(clients.workload.clone(), node_name);
-    tasks.spawn_critical("pods", dispatch::run(shared, view.clone(), tasks.clone(), objects, provider_events));
+    let pods = dispatch::run(shared, view.clone(), tasks.clone(), objects, provider_events, seen_node);
+    tasks.spawn_critical("pods", pods);
     view
 }
 
@@ -238,11 +277,13 @@ fn start_node(
     clients: &Clients,
     settings: Settings,
     provider: &dyn Provider,
+    object: watch::Sender<Option<Arc<Node>>>,
 ) -> watch::Receiver<Option<String>> {
     let node = Arc::new(ClusterNode::new(clients.node.clone(), clients.lease.clone(), &settings.name));
     let (uid, node_uid) = watch::channel(None);
     let nodes = node.watch();
-    let reconciling = reconcile::run(settings, node.clone(), nodes, provider.health(), uid, tasks.cancel_token());
+    let reconciling =
+        reconcile::run(settings, node.clone(), nodes, provider.health(), Told { uid, object }, tasks.cancel_token());
     tasks.spawn_critical("node", reconciling);
     tasks.spawn_critical("lease", lease::run(node, node_uid.clone(), tasks.cancel_token()));
     node_uid

@@ -55,6 +55,9 @@ pub(crate) enum Command {
   Inside a cluster, from a pod with a service account:
     pluglet run --node-name $(NODE_NAME) --provider webhook --config /etc/pluglet/pluglet.yaml --address $(POD_IP)
 
+  Pods in a cloud, which reach the API server by another address than the cluster's own, and cannot be reached by probes:
+    pluglet run --node-name aci-1 --provider aci --config aci.yaml --kubernetes-service api.example.com:6443 --probes off
+
   A component file, a node without taints and with a label:
     pluglet run --node-name edge --provider ./hello.wasm --taint none --node-label example.com/zone=edge")]
 pub(crate) struct Run {
@@ -92,6 +95,22 @@ pub(crate) struct Run {
     /// Label of the node; can be given more than once.
     #[arg(long = "node-label", value_name = "KEY=VALUE", value_parser = parse_label)]
     pub node_labels: Vec<(String, String)>,
+    /// How pods reach the API server, for KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT: for pods that run where the cluster's own
+    /// Service addresses lead nowhere. [default: the address of the Service `kubernetes`]
+    #[arg(long, value_name = "HOST[:PORT]", value_parser = parse_kubernetes_service)]
+    pub kubernetes_service: Option<(String, u16)>,
+    /// Who runs the startup, readiness and liveness probes of pods whose provider does not: this process, which must reach the pods'
+    /// addresses, or nobody; then a container is ready as soon as it runs.
+    #[arg(long, value_enum, default_value_t = ProbeMode::Host)]
+    pub probes: ProbeMode,
+    /// Let probes go to loopback addresses, for a provider whose pods run in this machine's own network. Refused otherwise, or a pod could
+    /// have this machine's own services probed.
+    #[arg(long)]
+    pub probe_loopback: bool,
+    /// What tells this cluster from others in the same backend. Providers mark what they start with it: another value later makes them
+    /// strangers to their own pods. [default: the UID of the Service `kubernetes`]
+    #[arg(long, value_name = "ID", value_parser = parse_cluster_id)]
+    pub cluster_id: Option<String>,
     /// Authority of client certificates that may call the kubelet server, PEM.
     /// [default: what the cluster publishes, else the authority of the kubeconfig]
     #[arg(long, value_name = "FILE")]
@@ -168,6 +187,15 @@ pub(crate) enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
+}
+
+/// `--probes`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ProbeMode {
+    /// This process.
+    Host,
+    /// Nobody.
+    Off,
 }
 
 /// One `--taint`.
@@ -269,6 +297,27 @@ fn parse_address(text: &str) -> Result<IpAddr, String> {
         ));
     }
     Ok(address)
+}
+
+/// A name or an address, and a port where it is not 443. IPv6 addresses with a port are in brackets.
+fn parse_kubernetes_service(text: &str) -> Result<(String, u16), String> {
+    let wrong =
+        || format!("{text:?} is no HOST or HOST:PORT, such as api.example.com, 10.0.0.1:6443 or [fd00::1]:6443");
+    if let Ok(address) = text.parse::<IpAddr>() {
+        return Ok((address.to_string(), 443));
+    }
+    if let Ok(address) = text.parse::<std::net::SocketAddr>() {
+        return Ok((address.ip().to_string(), address.port()));
+    }
+    let (host, port) = text.rsplit_once(':').unwrap_or((text, "443"));
+    let port: u16 = port.parse().map_err(|_| wrong())?;
+    if port == 0 || !is_subdomain(&host.to_ascii_lowercase()) { Err(wrong()) } else { Ok((host.to_owned(), port)) }
+}
+
+/// It becomes a tag in backends, which take different characters: these are in all of them.
+fn parse_cluster_id(text: &str) -> Result<String, String> {
+    let fits = !text.is_empty() && text.len() <= 63 && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
+    if fits { Ok(text.to_owned()) } else { Err(format!("{text:?} must be 1 to 63 letters, digits and '-'")) }
 }
 
 /// A DNS subdomain (RFC 1123), as the API server wants names of nodes.

@@ -13,14 +13,14 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("telemetry", &["args"]),
     ("config", &["args"]),
     ("providers", &["args", "config"]),
-    ("resolve", &[]),
     ("status", &[]),
     ("node", &[]),
-    ("probes", &[]),
-    ("pods", &["resolve", "status", "tasks"]),
+    ("objects", &["tasks"]),
+    ("probes", &["status"]),
+    ("pods", &["objects", "probes", "status", "tasks"]),
     ("kubelet", &["pods", "tasks"]),
     // It implements the ports that these own.
-    ("api", &["pods", "node", "kubelet"]),
+    ("api", &["pods", "objects", "node", "kubelet"]),
 ];
 
 /// At run time, because a target directory may serve several checkouts.

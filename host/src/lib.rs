@@ -20,8 +20,9 @@
 //!        └──────────────────────────────────────────────────┘
 //! ```
 //!
-//! The life of a pod, file by file: `api/watch` sees it bound · `pods/dispatch` gives it an actor · `pods/actor` drives it ·
-//! `pods/state` decides · `resolve` makes the plan · the provider runs it · `status` translates its report · `api/pods` writes it.
+//! The life of a pod, file by file: `api/watch` sees it bound · `pods/dispatch` admits it and gives it an actor · `pods/actor` drives it ·
+//! `pods/state` decides · `objects` knows what it names · `pods/actor/material` makes the plan by the rules of pluglet-rules · the provider
+//! runs it · `probes` ask how it is · `status` translates its report · `api/pods` writes it.
 //!
 //! Modules, in walking order. Only `app` knows them all; a test holds the arrows (see `layering`).
 
@@ -35,11 +36,9 @@ mod telemetry;
 
 mod api;
 mod node;
+mod objects;
 mod pods;
-#[cfg_attr(not(test), expect(dead_code, reason = "wired up by the actor"))]
-#[expect(unused_imports, reason = "wired up by the actor")]
 mod probes;
-mod resolve;
 mod status;
 
 mod kubelet;

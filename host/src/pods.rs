@@ -4,10 +4,11 @@
 //! events. Invariant: level-triggered. {API server} × {actors} × {provider} are compared at every relist and every minute, and
 //! nothing is deleted that a synchronised view of the API server has not proven dead.
 //!
-//! Walk it in this order: [`dispatch`] gives each object to its actor, [`actor`] drives one pod, [`state`] decides, [`port`] is what
+//! Walk it in this order: [`dispatch`] gives each object to its actor, [`admission`] says which new ones the node takes, [`actor`] drives one pod, [`state`] decides, [`port`] is what
 //! the actors need of the outside, [`view`] is what others may read.
 
 pub(crate) mod actor;
+mod admission;
 pub(crate) mod dispatch;
 pub(crate) mod port;
 pub(crate) mod recover;

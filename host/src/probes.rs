@@ -85,16 +85,17 @@ struct Ended {
 }
 
 impl Probes {
-    /// None where no container of the pod has a probe.
-    pub(crate) fn new(key: PodKey, pod: &Arc<Pod>, runner: Arc<dyn Runner>) -> Option<Self> {
+    /// None where no container of the pod has a probe. `before` is the status that the API server holds: what an earlier process found of a
+    /// container that still runs counts on.
+    pub(crate) fn new(key: PodKey, pod: &Pod, before: Option<&PodStatus>, runner: Arc<dyn Runner>) -> Option<Self> {
         let spec = pod.spec.as_ref()?;
         // Others than sidecars run to their end before the pod starts; the API server refuses probes for them.
         let sidecars = spec.init_containers.iter().flatten().filter(|container| is_always(container));
         let all = spec.containers.iter().chain(sidecars);
-        let containers: Vec<_> = all.filter_map(|container| Probed::new(pod, container)).collect();
+        let containers: Vec<_> = all.filter_map(|container| Probed::new(pod, before, container)).collect();
         let (under_way, findings) = (FuturesUnordered::new(), VecDeque::new());
         let origin = Instant::now();
-        let pod_ip = pod.status.as_ref().and_then(observed::pod_ip);
+        let pod_ip = before.and_then(observed::pod_ip);
         let mut probes = Self { key, runner, origin, containers, pod_ip, under_way, findings };
         if pod.metadata.deletion_timestamp.is_some() {
             probes.terminating();

@@ -7,15 +7,16 @@ pub(crate) mod conditions;
 pub(crate) mod containers;
 pub(crate) mod patch;
 pub(crate) mod phase;
+mod resize;
 
 use k8s_openapi::api::core::v1::{HostIP, Pod, PodIP, PodStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 
 pub(crate) use phase::Phase;
+pub(crate) use resize::{Allocated, PendingResize};
 
 /// Everything that decides a pod's status.
-#[derive(Debug)]
 pub(crate) struct Facts<'a> {
     /// Spec and metadata as last seen.
     pub pod: &'a Pod,
@@ -23,16 +24,61 @@ pub(crate) struct Facts<'a> {
     pub baseline: &'a PodStatus,
     /// What the provider last said.
     pub report: Option<&'a PodStatus>,
-    /// Why the pod does not run (reason, message).
-    pub held: Option<(&'a str, &'a str)>,
+    /// Why the pod does not run.
+    pub held: Option<Held<'a>>,
     /// The host's own verdict: the phase is Failed, whatever the containers say.
     pub failed: bool,
     /// The provider has stopped it for a deletion: nothing may look alive any more.
     pub stopped: bool,
+    /// What the containers have of resources, where that is not what the spec says.
+    pub allocated: Option<&'a Allocated>,
+    /// Why they have not.
+    pub resize: Option<&'a PendingResize>,
+    /// What the host's own probes found.
+    pub probed: &'a dyn Fn(&str) -> Probed,
     /// The node's address.
     pub host_ip: &'a str,
     /// Now, in whole seconds: the API's times have no finer grain.
     pub now: &'a Time,
+}
+
+/// Why a pod does not run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Held<'a> {
+    /// For the pod, when it fails; for its containers, while they wait.
+    pub reason: &'a str,
+    pub message: &'a str,
+    /// The one container that waits for it. None: all do.
+    pub container: Option<&'a str>,
+    /// While they wait they are only being created, for all that one sees.
+    pub creating: bool,
+}
+
+/// What probes found of one container; None where there is no such probe.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Probed {
+    pub started: Option<bool>,
+    pub ready: Option<bool>,
+}
+
+/// Nobody probes.
+pub(crate) fn unprobed(_: &str) -> Probed {
+    Probed::default()
+}
+
+/// Which part of a pod a container is, as events name it. None where there is no such container.
+pub(crate) fn field_path(pod: &Pod, container: &str) -> Option<String> {
+    let spec = pod.spec.as_ref()?;
+    let list = if spec.containers.iter().any(|regular| regular.name == container) {
+        "containers"
+    } else if spec.init_containers.iter().flatten().any(|init| init.name == container) {
+        "initContainers"
+    } else if spec.ephemeral_containers.iter().flatten().any(|ephemeral| ephemeral.name == container) {
+        "ephemeralContainers"
+    } else {
+        return None;
+    };
+    Some(format!("spec.{list}{{{container}}}"))
 }
 
 /// The status that the API server shall hold.
@@ -48,11 +94,13 @@ pub(crate) fn translate(facts: &Facts<'_>) -> PodStatus {
         host_ip: Some(facts.host_ip.to_owned()),
         host_ips: Some(vec![HostIP { ip: facts.host_ip.to_owned() }]),
         observed_generation: facts.pod.metadata.generation,
-        container_statuses: Some(containers.regular),
-        init_container_statuses: (!containers.init.is_empty()).then_some(containers.init),
-        ephemeral_container_statuses: (!containers.ephemeral.is_empty()).then_some(containers.ephemeral),
         ..PodStatus::default()
     };
+    if !never_began(facts) {
+        status.container_statuses = Some(containers.regular);
+        status.init_container_statuses = (!containers.init.is_empty()).then_some(containers.init);
+        status.ephemeral_container_statuses = (!containers.ephemeral.is_empty()).then_some(containers.ephemeral);
+    }
     (status.pod_ip, status.pod_ips) = addresses(facts);
     status.conditions = Some(conditions::translate(facts, phase, &status));
     status
@@ -69,6 +117,9 @@ pub(crate) fn has_ended(pod: &Pod, report: &PodStatus) -> bool {
         held: None,
         failed: false,
         stopped: false,
+        allocated: None,
+        resize: None,
+        probed: &unprobed,
         host_ip: "",
         now: &now,
     };
@@ -83,6 +134,12 @@ pub(crate) fn has_stopped(report: &PodStatus) -> bool {
         return report.phase.as_deref().is_some_and(Phase::is_terminal_name);
     }
     statuses.all(|status| status.state.as_ref().is_some_and(|state| state.running.is_none() && state.waiting.is_none()))
+}
+
+/// A pod that failed before anything of it was made has no containers to tell of, as on a kubelet: its reason is all there is.
+fn never_began(facts: &Facts<'_>) -> bool {
+    let told = facts.baseline.container_statuses.as_ref().is_some_and(|statuses| !statuses.is_empty());
+    facts.failed && facts.report.is_none() && !told
 }
 
 fn start_time(facts: &Facts<'_>) -> Time {
@@ -115,9 +172,9 @@ fn explanation(facts: &Facts<'_>, phase: Phase) -> (Option<String>, Option<Strin
         return (baseline.reason.clone(), baseline.message.clone());
     }
     if facts.failed
-        && let Some((reason, message)) = facts.held
+        && let Some(held) = facts.held
     {
-        return (Some(reason.to_owned()), Some(message.to_owned()));
+        return (Some(held.reason.to_owned()), Some(held.message.to_owned()));
     }
     match facts.report {
         Some(report) if phase != Phase::Pending => (report.reason.clone(), report.message.clone()),

@@ -39,6 +39,8 @@ impl Tasks {
     /// Runs a task that may end at any time.
     pub(crate) fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
         let guard = Running::enter(name, self.running.clone());
+        // Each block around a future would hold it twice, and there is a task for each pod.
+        let task = Box::pin(task);
         self.tracker.spawn(
             async move {
                 let _guard = guard;

@@ -106,7 +106,7 @@ impl fmt::Debug for VolumeFile {
 /// A user name and password for one registry.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct RegistryCredential {
-    /// Registry host, as an image reference names it.
+    /// Registry as an image reference begins: a host, with a port and a path where the Secret names them.
     pub registry: String,
     /// User name.
     pub username: String,

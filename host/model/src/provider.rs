@@ -182,6 +182,14 @@ pub struct NodeFacts {
     pub conditions: Vec<NodeCondition>,
 }
 
+impl NodeFacts {
+    /// What pods may request: as told, or all there is.
+    #[must_use]
+    pub fn allocatable(&self) -> &BTreeMap<String, String> {
+        if self.allocatable.is_empty() { &self.capacity } else { &self.allocatable }
+    }
+}
+
 /// Which part of a container's log is wanted. `tail_lines` and `since_unix_ns` are hints: a provider may send more.
 #[derive(Clone, Debug, Default)]
 pub struct LogRequest {

@@ -112,9 +112,15 @@ pub(crate) struct ContainerEnvironment<'a> {
 }
 
 impl ContainerEnvironment<'_> {
-    /// Expands `$(NAME)` in a value, command or argument. A variable that the provider fills in stays literally.
+    /// Expands `$(NAME)` in a value, command or argument. A variable that the provider fills in stays literally; so does the `$` that keeps
+    /// it from being filled in, since `$$(NAME)` and `$(NAME)` would be the same for the provider.
     pub(crate) fn expand(&self, text: &str) -> String {
-        expand(text, |name| self.literal(name).map(Cow::Borrowed))
+        let filled_in = self.own.iter().filter(|variable| matches!(variable.value, Value::Provider(_)));
+        let text = filled_in.fold(Cow::Borrowed(text), |text, variable| {
+            let escaped = format!("$$({})", variable.name);
+            if text.contains(&escaped) { text.replace(&escaped, &format!("$${escaped}")).into() } else { text }
+        });
+        expand(&text, |name| self.literal(name).map(Cow::Borrowed))
     }
 
     /// Expands a `subPathExpr`; unlike elsewhere each variable must have a value (`ExpandContainerVolumeMounts`).

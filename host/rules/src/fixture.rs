@@ -73,6 +73,7 @@ impl World {
             object: &object,
             token: &token,
             frozen,
+            running: false,
         })
     }
 
@@ -81,7 +82,7 @@ impl World {
     }
 
     pub(crate) fn volumes(&self, spec: Value) -> Result<Vec<Volume>, Problem> {
-        self.with_context(None, |context| crate::volumes::volumes(&pod(spec), context))
+        self.with_context(None, |context| crate::volumes::volumes(&pod(spec), context).into_iter().collect())
     }
 }
 

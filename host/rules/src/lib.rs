@@ -11,6 +11,7 @@ pub mod expand;
 #[cfg(test)]
 mod fixture;
 mod objects;
+pub mod probe;
 pub mod quantity;
 pub mod references;
 mod registry;
@@ -19,4 +20,3 @@ pub mod resolve;
 pub mod selector;
 mod services;
 mod volumes;
-pub mod probe;

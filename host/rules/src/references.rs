@@ -148,6 +148,35 @@ pub fn references(pod: &Pod, kinds: &VolumeKinds) -> BTreeSet<ObjectRef> {
     found
 }
 
+/// The part of [`references`] that files are made of: all that changes while the pod runs.
+#[must_use]
+pub fn file_references(pod: &Pod, kinds: &VolumeKinds) -> BTreeSet<ObjectRef> {
+    let found = pod.spec.iter().flat_map(|spec| of_volumes(spec, namespace(pod), kinds));
+    found.filter(|reference| !reference.is_nameless()).collect()
+}
+
+/// Whether the host makes files for the pod.
+#[must_use]
+pub fn makes_files(pod: &Pod, kinds: &VolumeKinds) -> bool {
+    const MADE: [&str; 4] = ["configMap", "secret", "downwardAPI", "projected"];
+    pod.spec
+        .iter()
+        .flat_map(|spec| taken(spec, kinds))
+        .any(|volume| kind(volume).is_some_and(|kind| MADE.contains(&kind)))
+}
+
+/// The first volume that holds this token.
+#[must_use]
+pub fn volume_of_token<'a>(pod: &'a Pod, token: &TokenSpec) -> Option<&'a str> {
+    let holds = |projection: &VolumeProjection| {
+        projection.service_account_token.as_ref().is_some_and(|projection| TokenSpec::of(projection) == *token)
+    };
+    let mut volumes = pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten());
+    let found = volumes
+        .find(|volume| volume.projected.iter().flat_map(|projected| projected.sources.iter().flatten()).any(holds));
+    found.map(|volume| volume.name.as_str())
+}
+
 /// The tokens that a pod's volumes hold.
 #[must_use]
 pub fn token_specs(pod: &Pod, kinds: &VolumeKinds) -> BTreeSet<TokenSpec> {

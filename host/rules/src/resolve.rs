@@ -49,6 +49,8 @@ pub struct Context<'a> {
     pub token: &'a dyn Fn(&TokenSpec) -> Option<Arc<str>>,
     /// [`Resolved::environment`] of the time when the pod was created.
     pub frozen: Option<&'a Environment>,
+    /// The provider runs the pod: a volume that cannot be made any more stays there as it is, and keeps nothing else from changing.
+    pub running: bool,
 }
 
 /// A pod with nothing left to look up.
@@ -94,7 +96,9 @@ impl fmt::Debug for Resolved {
 /// The first thing that stands in the way. All but [`Problem::Unsupported`] may be cured by other answers of the
 /// context.
 pub fn resolve(pod: &Pod, context: &Context<'_>) -> Result<Resolved, Problem> {
-    let volumes = volumes(pod, context)?;
+    let volumes = volumes(pod, context).into_iter();
+    let volumes: Vec<Volume> =
+        if context.running { volumes.filter_map(Result::ok).collect() } else { volumes.collect::<Result<_, _>>()? };
     let (registry_credentials, note) = registry::credentials(pod, context.object).map_err(Problem::Loading)?;
     let notes = Vec::from_iter(note);
     let mut resolved = Resolved { pod: pod.clone(), volumes, registry_credentials, environment: None, notes };

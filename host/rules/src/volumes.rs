@@ -21,21 +21,20 @@ use crate::references::{ObjectRef, namespace};
 use crate::resolve::{Context, Problem};
 use modes::Modes;
 
-/// The volumes that the host makes for a pod; also for a pod that runs, to see whether files changed.
+/// The volumes that the host makes for a pod, each by itself: one that cannot be made says why, and is none of the others' business.
 ///
-/// # Errors
-/// An object or a token is not there (yet), or a volume cannot be made at all.
-pub fn volumes(pod: &Pod, context: &Context<'_>) -> Result<Vec<Volume>, Problem> {
+/// For a pod that runs this shows whether files changed.
+#[must_use]
+pub fn volumes(pod: &Pod, context: &Context<'_>) -> Vec<Result<Volume, Problem>> {
     let Some(spec) = &pod.spec else {
-        return Ok(Vec::new());
+        return Vec::new();
     };
     let maker = Maker { pod, spec, context };
-    let mut made = Vec::new();
-    for volume in spec.volumes.iter().flatten() {
-        let files = maker.volume(volume).map_err(|obstacle| Problem::of_volume(&volume.name, obstacle))?;
-        made.extend(files.map(|files| Volume { name: volume.name.clone(), files: files.into_vec() }));
-    }
-    Ok(made)
+    let make = |declared: &Declared| match maker.volume(declared) {
+        Ok(files) => files.map(|files| Ok(Volume { name: declared.name.clone(), files: files.into_vec() })),
+        Err(obstacle) => Some(Err(Problem::of_volume(&declared.name, obstacle))),
+    };
+    spec.volumes.iter().flatten().filter_map(make).collect()
 }
 
 /// What all volumes of a pod are made from.

@@ -6,6 +6,7 @@
 //! call for minutes. Here a connection carries all calls of its kind, and whoever calls decides about retries.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use hyper_rustls::HttpsConnectorBuilder;
@@ -15,6 +16,8 @@ use kube::client::ConfigExt;
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
 use tower::{BoxError, ServiceBuilder};
+
+use super::streams::Streams;
 
 /// Calls under way at once on the workload connection. More would only queue in the API server, and be counted against this
 /// identity by its priority-and-fairness levels.
@@ -46,6 +49,8 @@ pub(crate) struct Clients {
     pub node: Client,
     /// Everything else.
     pub workload: Client,
+    /// Room for the watches of what pods name.
+    pub streams: Streams,
     /// The certificate authorities that the kubeconfig trusts, DER.
     pub cluster_ca: Vec<Vec<u8>>,
     /// Host and port of the API server.
@@ -94,12 +99,18 @@ pub(crate) async fn connect(kubeconfig: Option<&Path>) -> Result<Clients, Error>
         workload: client(&config, WORKLOAD_CONCURRENCY).map_err(failed)?,
         cluster_ca,
         server: config.cluster_url.clone(),
+        streams: Streams::new(Arc::new(config)),
     })
 }
 
 async fn read(path: &Path) -> Result<Config, KubeconfigError> {
     let kubeconfig = Kubeconfig::read_from(path)?;
     Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await
+}
+
+/// A client for watches, with a connection of its own.
+pub(crate) fn watching(config: &Config) -> Result<Client, kube::Error> {
+    client(config, WORKLOAD_CONCURRENCY)
 }
 
 fn client(config: &Config, concurrency: usize) -> Result<Client, kube::Error> {

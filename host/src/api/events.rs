@@ -43,13 +43,14 @@ pub(crate) fn sink(client: Client, node_name: &str) -> (Events, impl Future<Outp
 }
 
 impl EventSink for Events {
-    fn record(&self, key: &PodKey, warning: bool, reason: &str, message: &str) {
+    fn record_about(&self, key: &PodKey, field_path: Option<String>, warning: bool, reason: &str, message: &str) {
         let about = ObjectReference {
             api_version: Some("v1".to_owned()),
             kind: Some("Pod".to_owned()),
             namespace: Some(key.namespace.to_string()),
             name: Some(key.name.to_string()),
             uid: Some(key.uid.to_string()),
+            field_path,
             ..ObjectReference::default()
         };
         let event = Event {

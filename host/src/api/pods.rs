@@ -3,14 +3,17 @@
 //! In: keys and patches. Out: calls on `pods/status` and `pods`. Invariant: every write carries the UID, so none can land on a pod that was
 //! recreated under the same name.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use k8s_openapi::api::core::v1::Pod;
-use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
+use k8s_openapi::api::authentication::v1::{BoundObjectReference, TokenRequest, TokenRequestSpec};
+use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::core::Request;
-use kube::{Client, Resource};
+use kube::{Api, Client, Resource};
 use pluglet_model::PodKey;
+use pluglet_rules::references::TokenSpec;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -62,6 +65,35 @@ impl PodStore for ClusterPods {
         let request =
             requests(key).delete(&key.name, &params).map_err(|error| WriteError::Refused(error.to_string()))?;
         within(self.client.request_text(request)).await.map(|_| ()).map_err(|error| write_error(error, Write::Delete))
+    }
+
+    async fn request_token(&self, key: &PodKey, service_account: &str, spec: &TokenSpec) -> Result<Arc<str>, String> {
+        let accounts = Api::<ServiceAccount>::namespaced(self.client.clone(), &key.namespace);
+        let request = token_request(key, spec);
+        let params = PostParams::default();
+        let call = accounts.create_token_request(service_account, &params, &request);
+        let answer = within(call).await.map_err(|error| describe(&error))?;
+        let token = answer.status.and_then(|status| status.token).filter(|token| !token.is_empty());
+        token.map(Into::into).ok_or_else(|| "the API server answered without a token".to_owned())
+    }
+}
+
+/// The request for a token: its lifetime and audience are the pod author's, the binding to the pod is ours. The API server refuses a node
+/// that asks for an audience which the pod does not name (ServiceAccountNodeAudienceRestriction).
+fn token_request(key: &PodKey, spec: &TokenSpec) -> TokenRequest {
+    TokenRequest {
+        spec: Some(TokenRequestSpec {
+            audiences: Some(spec.audience.iter().map(ToString::to_string).collect()),
+            bound_object_ref: Some(BoundObjectReference {
+                api_version: Some("v1".to_owned()),
+                kind: Some("Pod".to_owned()),
+                name: Some(key.name.to_string()),
+                uid: Some(key.uid.to_string()),
+            }),
+            expiration_seconds: Some(spec.expiration_seconds),
+            ..TokenRequestSpec::default()
+        }),
+        ..TokenRequest::default()
     }
 }
 

@@ -42,6 +42,8 @@ pub(super) enum Error {
     Address(#[source] std::io::Error),
     #[error("cannot serve TLS")]
     Tls(#[source] kubelet::tls::Error),
+    #[error("cannot set up probes")]
+    Prober(#[source] rustls::Error),
     #[error("cannot set up the process")]
     Runtime(#[source] std::io::Error),
     #[error("a part of pluglet ended unexpectedly; the log says which")]
@@ -57,7 +59,12 @@ impl Error {
             | Self::Client(_)
             | Self::ClientCa { .. }
             | Self::NoClientCa(_) => ExitCode::from(USAGE),
-            Self::Listen { .. } | Self::Address(_) | Self::Tls(_) | Self::Runtime(_) | Self::Ended => ExitCode::FAILURE,
+            Self::Listen { .. }
+            | Self::Address(_)
+            | Self::Tls(_)
+            | Self::Prober(_)
+            | Self::Runtime(_)
+            | Self::Ended => ExitCode::FAILURE,
         }
     }
 }

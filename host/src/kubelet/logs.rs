@@ -10,13 +10,14 @@ use axum::extract::{Path, RawQuery, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures::{StreamExt, stream};
-use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodStatus};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use pluglet_model::provider::{Error, LogRequest, LogStream};
 use tracing::info;
 
 use super::log_filter::{LogFilter, Options};
 use super::routes::Rooms;
+use crate::pods::view::Seen;
 
 /// Answers with the log of one container.
 pub(crate) async fn handle(
@@ -28,10 +29,10 @@ pub(crate) async fn handle(
         Ok(query) => query,
         Err((status, text)) => return (status, text).into_response(),
     };
-    let Some((key, pod)) = rooms.pods.find(&namespace, &name) else {
+    let Some(Seen { key, object, status }) = rooms.pods.find(&namespace, &name) else {
         return (StatusCode::NOT_FOUND, format!("pod \"{name}\" does not exist\n")).into_response();
     };
-    if !has_container(&pod, &container) {
+    if !has_container(&object, &container) {
         let text = format!("container \"{container}\" not found in pod \"{name}\"\n");
         return (StatusCode::NOT_FOUND, text).into_response();
     }
@@ -48,7 +49,7 @@ pub(crate) async fn handle(
     };
     match rooms.provider.logs(&key, request).await {
         Ok(lines) => text(lines, query.filter),
-        Err(error) => failure(&error, &pod, &name, &container, query.previous),
+        Err(error) => failure(&error, &status, &name, &container, query.previous),
     }
 }
 
@@ -72,31 +73,30 @@ fn text(lines: LogStream, options: Options) -> Response {
 }
 
 /// The API server passes the text of a 400 on to the user.
-fn failure(error: &Error, pod: &Pod, name: &str, container: &str, previous: bool) -> Response {
-    let (status, text) = match error {
+fn failure(error: &Error, status: &PodStatus, name: &str, container: &str, previous: bool) -> Response {
+    let (code, text) = match error {
         Error::NotFound if previous => (
             StatusCode::BAD_REQUEST,
             format!("previous terminated container \"{container}\" in pod \"{name}\" not found"),
         ),
-        Error::NotFound => (StatusCode::BAD_REQUEST, unavailable(pod, name, container)),
+        Error::NotFound => (StatusCode::BAD_REQUEST, unavailable(status, name, container)),
         Error::Unsupported(_) => (StatusCode::NOT_IMPLEMENTED, error.to_string()),
         Error::Invalid(_) => (StatusCode::BAD_REQUEST, error.to_string()),
         _ => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
     };
-    (status, text).into_response()
+    (code, text).into_response()
 }
 
 /// Why a container has no log.
-fn unavailable(pod: &Pod, name: &str, container: &str) -> String {
-    let waiting = status_of(pod, container).and_then(|status| status.state.as_ref()?.waiting.clone());
+fn unavailable(status: &PodStatus, name: &str, container: &str) -> String {
+    let waiting = status_of(status, container).and_then(|status| status.state.as_ref()?.waiting.clone());
     match waiting.and_then(|waiting| waiting.reason) {
         Some(reason) => format!("container \"{container}\" in pod \"{name}\" is waiting to start: {reason}"),
         None => format!("container \"{container}\" in pod \"{name}\" is not available"),
     }
 }
 
-fn status_of<'a>(pod: &'a Pod, container: &str) -> Option<&'a ContainerStatus> {
-    let status = pod.status.as_ref()?;
+fn status_of<'a>(status: &'a PodStatus, container: &str) -> Option<&'a ContainerStatus> {
     let all = [&status.container_statuses, &status.init_container_statuses, &status.ephemeral_container_statuses];
     all.into_iter().flatten().flatten().find(|status| status.name == container)
 }

@@ -29,13 +29,21 @@ const LONGEST_RETRY: Duration = Duration::from_secs(10);
 /// The object as the watch last showed it: None while it does not exist.
 pub(crate) type NodeStream = BoxStream<'static, Option<Node>>;
 
-/// Reconciles until `cancel`. Publishes the Node's UID once it exists.
+/// What others learn of the object.
+pub(crate) struct Told {
+    /// Its UID, for as long as it exists.
+    pub uid: watch::Sender<Option<String>>,
+    /// The object as last seen.
+    pub object: watch::Sender<Option<Arc<Node>>>,
+}
+
+/// Reconciles until `cancel`.
 pub(crate) async fn run(
     settings: Settings,
     store: Arc<dyn NodeStore>,
     mut nodes: NodeStream,
     mut health: watch::Receiver<Health>,
-    uid: watch::Sender<Option<String>>,
+    told: Told,
     cancel: CancellationToken,
 ) {
     let mut reconciler = Reconciler {
@@ -50,17 +58,17 @@ pub(crate) async fn run(
         pace: Pace::default(),
         added: Added::default(),
         failure: None,
-        uid,
+        told,
     };
     let mut heartbeat = Instant::now() + HEARTBEAT;
     let mut retry: Option<Instant> = None;
     loop {
-        let mut told = false;
+        let mut heard = false;
         tokio::select! {
             // Cancel-safe: a stream's next item is not taken before it is there.
             Some(node) = nodes.next() => reconciler.observe(node),
             // Cancel-safe: `changed` marks as seen only when it returns.
-            Ok(()) = health.changed() => told = true,
+            Ok(()) = health.changed() => heard = true,
             // Cancel-safe: deadlines are kept outside.
             () = sleep_until(heartbeat) => {}
             () = sleep_until(retry.unwrap_or(heartbeat)), if retry.is_some() => {}
@@ -79,7 +87,7 @@ pub(crate) async fn run(
         let mut current = health.borrow_and_update().clone();
         let news = reconciler.admit(&mut current);
         // Or a provider whose facts the API server refuses would have each refused write tried again as fast as it changes them.
-        if told && !news && !due && retry.is_some_and(|at| Instant::now() < at) {
+        if heard && !news && !due && retry.is_some_and(|at| Instant::now() < at) {
             continue;
         }
         retry = match reconciler.reconcile(&current, due).await {
@@ -109,7 +117,7 @@ struct Reconciler {
     added: Added,
     /// What the provider's health last was.
     failure: Option<String>,
-    uid: watch::Sender<Option<String>>,
+    told: Told,
 }
 
 impl Reconciler {
@@ -145,7 +153,10 @@ impl Reconciler {
         if self.node.is_some() && node.is_none() {
             warn!(node = self.settings.name, "somebody deleted the node: registering it again");
         }
-        self.uid.send_if_modified(|uid| {
+        if let Some(node) = &node {
+            self.told.object.send_replace(Some(Arc::new(node.clone())));
+        }
+        self.told.uid.send_if_modified(|uid| {
             let now = node.as_ref().and_then(|node| node.metadata.uid.clone());
             std::mem::replace(uid, now.clone()) != now
         });
@@ -203,7 +214,7 @@ impl Reconciler {
         self.added.taints_written(&self.settings, &info.node, None);
         self.added.conditions_written(&info.node, None);
         // The watch will tell too, but an exit before that must know what to remove.
-        self.uid.send_replace(uid);
+        self.told.uid.send_replace(uid);
         info!(node = self.settings.name, "registered");
         Ok(())
     }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt};
-use k8s_openapi::api::core::v1::{Pod, PodStatus};
+use k8s_openapi::api::core::v1::{Node, Pod, PodStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use pluglet_model::PodKey;
 use pluglet_model::provider::{Error, EventReceiver, ProviderEvent};
@@ -22,9 +22,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::actor::{Actor, Inputs, Origin, Report, Shared};
+use super::admission::{Admission, Decision};
 use super::port::ObjectEvent;
 use super::recover::{self, Listing};
-use super::view::PodsView;
+use super::view::{PodsView, Seen};
 use crate::status::Phase;
 use crate::tasks::Tasks;
 use orphans::Orphans;
@@ -60,6 +61,11 @@ pub(crate) struct Dispatcher {
     /// Somebody asked too soon.
     resync_due: bool,
     orphans: Orphans,
+    admission: Admission,
+    /// What the API server told before the node was known.
+    early: Vec<ObjectEvent>,
+    /// Pods of DaemonSets for which there is no room.
+    waiting: HashSet<Arc<str>>,
 }
 
 /// Runs until `cancel`, or until a source ends, which neither does while its owner lives.
@@ -69,6 +75,7 @@ pub(crate) async fn run(
     tasks: Tasks,
     mut objects: BoxStream<'static, ObjectEvent>,
     mut events: EventReceiver,
+    node: watch::Receiver<Option<Arc<Node>>>,
 ) {
     let cancel = tasks.cancel_token();
     let Some(unclaimed) = cancel.run_until_cancelled(recover::first_list(&*shared.provider)).await else { return };
@@ -77,6 +84,7 @@ pub(crate) async fn run(
     let mut tick = interval(COMPARE_EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     tick.reset();
+    let admission = Admission::new(node, shared.provider.health());
     let mut dispatcher = Dispatcher {
         shared,
         view,
@@ -91,11 +99,16 @@ pub(crate) async fn run(
         next_resync: Instant::now(),
         resync_due: false,
         orphans: Orphans::default(),
+        admission,
+        early: vec![],
+        waiting: HashSet::new(),
     };
     loop {
         tokio::select! {
             // Cancel-safe: a stream's next item is not taken before it is there.
-            Some(event) = objects.next() => dispatcher.object(event),
+            Some(event) = objects.next() => dispatcher.heard(event),
+            // Cancel-safe: a change is marked as seen only when it is told.
+            () = dispatcher.admission.node_changed() => dispatcher.node_changed(),
             // Cancel-safe: mpsc receive.
             Some(event) = events.recv() => dispatcher.provider_event(event),
             // Cancel-safe: mpsc receive.
@@ -105,7 +118,7 @@ pub(crate) async fn run(
             // Cancel-safe: the deadline is kept outside.
             () = sleep_until(dispatcher.next_resync), if dispatcher.resync_due => dispatcher.resync(),
             // Cancel-safe: interval tick.
-            _ = tick.tick() => dispatcher.start_list(),
+            _ = tick.tick() => dispatcher.tick(),
             // Cancel-safe: a token is not consumed.
             () = cancel.cancelled() => return,
         }
@@ -120,6 +133,22 @@ async fn list_call(call: &mut Option<ListCall>) -> (Instant, Result<Vec<(PodKey,
 }
 
 impl Dispatcher {
+    /// Before the node is known nobody can say what fits: what is heard until then waits.
+    fn heard(&mut self, event: ObjectEvent) {
+        if self.early.is_empty() && self.admission.knows_node() {
+            self.object(event);
+        } else {
+            self.early.push(event);
+        }
+    }
+
+    fn node_changed(&mut self) {
+        for event in std::mem::take(&mut self.early) {
+            self.object(event);
+        }
+        self.admit_waiting();
+    }
+
     fn object(&mut self, event: ObjectEvent) {
         match event {
             ObjectEvent::Applied(pod) => self.applied(pod),
@@ -148,33 +177,51 @@ impl Dispatcher {
     }
 
     fn applied(&mut self, pod: Pod) {
-        let Some(key) = PodKey::of(&pod) else { return };
-        let pod = Arc::new(pod);
-        if let Some(replaced) = self.view.put(&key, pod.clone()) {
+        let Some(seen) = Seen::of(pod) else { return };
+        if let Some(replaced) = self.view.put(&seen) {
             self.vanished(&replaced);
         }
-        match self.actors.get(&key.uid) {
-            Some(inputs) => inputs.send_modify(|inputs| inputs.object = pod),
-            None => self.adopt_or_create(key, pod),
+        let made_room = self.admission.changed(&seen.key.uid, &seen.status);
+        match self.actors.get(&seen.key.uid) {
+            Some(inputs) => inputs.send_modify(|inputs| (inputs.object, inputs.status) = (seen.object, seen.status)),
+            None => self.adopt_or_create(seen),
+        }
+        if made_room {
+            self.admit_waiting();
         }
     }
 
-    fn adopt_or_create(&mut self, key: PodKey, pod: Arc<Pod>) {
+    fn adopt_or_create(&mut self, seen: Seen) {
+        let Seen { key, object, status } = seen;
         let known = self.unclaimed.remove(&key.uid);
+        let mut refusal = None;
         let origin = match &known {
             Some(_) => Origin::Adopted,
-            None if has_started(&pod) => Origin::Lost,
-            None => Origin::New,
+            None if has_started(&status) => Origin::Lost,
+            // One that is to go is not admitted any more.
+            None if object.metadata.deletion_timestamp.is_some() => Origin::New,
+            None => match self.admission.decide(&key.uid, &object) {
+                Decision::Take => Origin::New,
+                Decision::Reject(rejection) => Origin::Rejected(rejection),
+                Decision::Wait(rejection) => {
+                    self.waiting.insert(key.uid.clone());
+                    refusal = Some(rejection);
+                    Origin::New
+                }
+            },
         };
+        if matches!(origin, Origin::Adopted | Origin::Lost) {
+            self.admission.count(&key.uid, &object, &status);
+        }
         let report = known.filter(|(_, status)| is_known(status)).map(|(_, status)| self.number(status, None));
-        self.spawn(key, Inputs { object: pod, vanished: false, report, lost: None }, origin);
+        self.spawn(key, Inputs { object, status, vanished: false, report, lost: None, refusal }, origin);
     }
 
     fn spawn(&mut self, key: PodKey, inputs: Inputs, origin: Origin) {
         debug!(pod = %key, uid = %key.uid, ?origin, "new actor");
         let (sender, receiver) = watch::channel(inputs);
         self.actors.insert(key.uid.clone(), sender);
-        let actor = Actor::new(key.clone(), self.shared.clone(), receiver, origin);
+        let actor = Box::new(Actor::new(key.clone(), self.shared.clone(), receiver, &origin));
         let (ended, cancel): (_, CancellationToken) = (self.ended.clone(), self.tasks.cancel_token());
         self.tasks.spawn("pod", async move {
             actor.run(origin, cancel).await;
@@ -185,6 +232,10 @@ impl Dispatcher {
 
     fn actor_ended(&mut self, key: &PodKey) {
         self.actors.remove(&key.uid);
+        self.waiting.remove(&key.uid);
+        if self.admission.release(&key.uid) {
+            self.admit_waiting();
+        }
         if self.orphans.ended(&key.uid) {
             self.resync();
         }
@@ -203,12 +254,12 @@ impl Dispatcher {
     fn without_actor(&mut self, listing: Listing) {
         let mut orphans = vec![];
         for (key, status) in listing.into_values() {
-            match self.view.find(&key.namespace, &key.name).filter(|(holder, _)| *holder == key) {
+            match self.view.find(&key.namespace, &key.name).filter(|holder| holder.key == key) {
                 None => orphans.push((key, status)),
-                Some((key, object)) => {
+                Some(seen) => {
                     warn!(pod = %key, uid = %key.uid, "nobody drives this pod: taking it up again");
-                    self.unclaimed.insert(key.uid.clone(), (key.clone(), status));
-                    self.adopt_or_create(key, object);
+                    self.unclaimed.insert(key.uid.clone(), (key, status));
+                    self.adopt_or_create(seen);
                 }
             }
         }
@@ -234,7 +285,11 @@ impl Dispatcher {
             ..Pod::default()
         });
         let report = Some(self.number(status, None));
-        self.spawn(key.clone(), Inputs { object, vanished: true, report, lost: None }, Origin::Adopted);
+        self.spawn(
+            key.clone(),
+            Inputs { object, status: Arc::default(), vanished: true, report, lost: None, refusal: None },
+            Origin::Adopted,
+        );
     }
 
     fn provider_event(&mut self, event: ProviderEvent) {
@@ -279,6 +334,27 @@ impl Dispatcher {
             });
         } else {
             self.unclaimed.remove(uid);
+        }
+    }
+
+    fn tick(&mut self) {
+        self.start_list();
+        self.admit_waiting();
+    }
+
+    /// Takes those that waited for room and have it now; the others learn what is missing.
+    fn admit_waiting(&mut self) {
+        for uid in std::mem::take(&mut self.waiting) {
+            let Some(inputs) = self.actors.get(&uid) else { continue };
+            let decision = self.admission.decide(&uid, &inputs.borrow().object);
+            let refusal = match decision {
+                Decision::Take => None,
+                Decision::Reject(rejection) | Decision::Wait(rejection) => {
+                    self.waiting.insert(uid.clone());
+                    Some(rejection)
+                }
+            };
+            inputs.send_if_modified(|inputs| std::mem::replace(&mut inputs.refusal, refusal.clone()) != refusal);
         }
     }
 
@@ -337,8 +413,7 @@ fn is_known(status: &PodStatus) -> bool {
 }
 
 /// The API server holds a sign that the pod has started or ended somewhere.
-fn has_started(pod: &Pod) -> bool {
-    let Some(status) = &pod.status else { return false };
+fn has_started(status: &PodStatus) -> bool {
     let ran =
         |state: &k8s_openapi::api::core::v1::ContainerState| state.running.is_some() || state.terminated.is_some();
     let phase = status.phase.as_deref().unwrap_or("Pending");

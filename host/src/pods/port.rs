@@ -2,11 +2,13 @@
 //!
 //! In: nothing. Out: traits and the words they use. Invariant: no Kubernetes client appears here.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use k8s_openapi::api::core::v1::Pod;
 use pluglet_model::PodKey;
+use pluglet_rules::references::TokenSpec;
 use serde_json::Value;
 
 /// Writes about pods.
@@ -16,12 +18,18 @@ pub(crate) trait PodStore: Send + Sync + 'static {
     async fn patch_status(&self, key: &PodKey, patch: Value) -> Result<u64, WriteError>;
     /// Deletes the object with grace 0 and its UID as precondition.
     async fn delete(&self, key: &PodKey) -> Result<(), WriteError>;
+    /// A token of the pod's ServiceAccount that is bound to the pod (TokenRequest API). `Err` is for people.
+    async fn request_token(&self, key: &PodKey, service_account: &str, spec: &TokenSpec) -> Result<Arc<str>, String>;
 }
 
 /// Records events on pods. Never waits: what cannot be taken is counted and dropped.
 pub(crate) trait EventSink: Send + Sync + 'static {
     /// `warning` chooses the type, `reason` is UpperCamelCase.
-    fn record(&self, key: &PodKey, warning: bool, reason: &str, message: &str);
+    fn record(&self, key: &PodKey, warning: bool, reason: &str, message: &str) {
+        self.record_about(key, None, warning, reason, message);
+    }
+    /// The same about a part of the pod, such as `spec.containers{web}`.
+    fn record_about(&self, key: &PodKey, field_path: Option<String>, warning: bool, reason: &str, message: &str);
 }
 
 /// Why a write did not happen.

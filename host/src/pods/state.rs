@@ -11,9 +11,9 @@
 //!              │    │◄─────────────┘    └────────────────┼─┼──┼───────────────────────────┼─┘
 //!              │    │                           Updating◄─┘ │  └───────────────────────────┤
 //!              └────┼────────── lost, may restart ──────────┤                              │
-//!                   │ deletion, or the object is gone       │                              │
-//!                   ▼                                       ▼                              ▼
-//!            ┌──────────────────────────────────────────────────────────────────────────────┐
+//!                   │ deletion, deadline, object gone       │          had run past its    │
+//!                   ▼                                       ▼          deadline ▲          ▼
+//!            ┌──────────────────────────────────────────────────────────────────┴───────────┐
 //!            │ Stopping: the provider was told to delete; wait until it has stopped         │
 //!            └──────────────────────┬─────────────────────────────────┬─────────────────────┘
 //!                     object there  ▼                  object is gone ▼
@@ -22,25 +22,18 @@
 //!                     └───────────┘                └──────────┘   └──────┘
 //! ```
 //!
+//! A pod that cannot be resolved goes back from Creating to Pending and waits there: its create call was never made. One that was not
+//! admitted is Ended from the start.
+//!
 //! The deletion handshake (Kubernetes' own order): stop everything, write the terminal status, then delete the object with grace 0
 //! and the UID as precondition. Job controllers count on the status being there first.
 
+mod machine;
+
+use std::borrow::Cow;
 use std::time::Duration;
 
-use pluglet_model::provider::{Error, Retry};
-
-/// First pause after a failed attempt; doubles each time.
-const FIRST_RETRY: Duration = Duration::from_secs(1);
-/// Longest pause between attempts, as the kubelet's image and crash back-off has it.
-const LONGEST_RETRY: Duration = Duration::from_secs(300);
-/// First pause after the provider crashed under a call that need not be at fault.
-const SOON: Duration = Duration::from_millis(250);
-/// Longest such pause.
-const LONGEST_SOON: Duration = Duration::from_secs(5);
-/// A provider that watches is asked for the status this long after the grace period should have ended.
-const GRACE_MARGIN: Duration = Duration::from_secs(5);
-/// A provider that does not watch is first asked this soon after a delete; doubles up to [`GRACE_MARGIN`].
-const FIRST_POLL: Duration = Duration::from_millis(250);
+use pluglet_model::provider::Error;
 
 /// Where a pod is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,6 +80,16 @@ pub(crate) enum Event {
     Due,
     /// The create call ended. `Ok(true)`: the containers have ended already.
     Created(Result<bool, Error>),
+    /// The create or update call was not made, because something that the pod names is not known yet.
+    Loading,
+    /// Likewise, because something that it names is missing. The actor says when that changes.
+    Unresolved(Failure),
+    /// Likewise, and nobody will say when it has changed: try again.
+    Unreachable(Failure),
+    /// The pod was not admitted to this node.
+    Rejected(Failure),
+    /// It has run for as long as it may: stop it and make it Failed.
+    Expired(Failure),
     /// The update call ended.
     Updated(Result<bool, Error>),
     /// The delete call ended.
@@ -95,6 +98,9 @@ pub(crate) enum Event {
     Reported(bool),
     /// The provider does not know the pod.
     Lost,
+    /// The provider was started again after it was told to stop the pod, and the pod runs on: it may have forgotten. Seconds of grace that
+    /// are left.
+    Forgotten(u32),
     /// The status that the API server holds is the one we want it to hold.
     Written,
     /// The API server has taken our delete (or never had the object).
@@ -130,9 +136,29 @@ pub(crate) enum Action {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Failure {
     /// UpperCamelCase.
-    pub reason: &'static str,
+    pub reason: Cow<'static, str>,
     /// For people.
     pub message: String,
+    /// Which containers wait for it.
+    pub place: Place,
+}
+
+/// Where a failure shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// Every container waits, with the failure's reason.
+    Pod,
+    /// Every container waits, with the kubelet's ContainerCreating: the failure's own reason is that of the event.
+    Volumes,
+    /// This container waits.
+    Container(String),
+}
+
+impl Failure {
+    /// One of the whole pod.
+    pub(crate) fn of_pod(reason: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
+        Self { reason: reason.into(), message: message.into(), place: Place::Pod }
+    }
 }
 
 /// One pod's machine: the state and what it must remember to decide.
@@ -150,6 +176,8 @@ pub(crate) struct Machine {
     told_grace: Option<u32>,
     /// An update is owed.
     stale: bool,
+    /// Why the host ends the pod, although nobody deleted it.
+    verdict: Option<Failure>,
     policy: Policy,
 }
 
@@ -162,289 +190,8 @@ pub(crate) struct Policy {
     pub watches: bool,
     /// The provider takes updates.
     pub updates: bool,
-}
-
-impl Machine {
-    /// A pod that the provider has never heard of.
-    pub(crate) fn new(policy: Policy) -> Self {
-        Self {
-            state: State::Pending,
-            wish: Wish::Run,
-            attempts: 0,
-            asked: false,
-            told_grace: None,
-            stale: false,
-            policy,
-        }
-    }
-
-    /// A pod found in the provider's list, or one that ended before this process began.
-    pub(crate) fn adopted(policy: Policy, ended: bool) -> Self {
-        Self { state: if ended { State::Ended } else { State::Running }, asked: true, ..Self::new(policy) }
-    }
-
-    /// The one place where a pod's life is decided.
-    pub(crate) fn next(mut self, event: Event) -> (Self, Vec<Action>) {
-        let actions = match event {
-            Event::Wished(wish) => self.wished(wish),
-            Event::Changed => self.changed(),
-            Event::Due => self.due(),
-            Event::Created(outcome) => self.created(outcome),
-            Event::Updated(outcome) => self.updated(outcome),
-            Event::Deleted(outcome) => self.deleted(outcome),
-            Event::Reported(ended) => self.reported(ended),
-            Event::Lost => self.lost(),
-            Event::Written if self.state == State::Finishing => {
-                self.state = State::Removing;
-                vec![Action::Remove]
-            }
-            Event::Written => vec![],
-            // The object may live on with finalizers of others: it is theirs now. Its end arrives as a wish.
-            Event::Removed => vec![],
-        };
-        (self, actions)
-    }
-
-    fn wished(&mut self, wish: Wish) -> Vec<Action> {
-        self.wish = wish;
-        match (self.state, wish) {
-            (_, Wish::Run) => vec![],
-            (State::Pending, _) if !self.asked => self.stopped(),
-            (State::Pending | State::Running | State::Ended, _) => self.stop(),
-            // A call is under way; its end looks at the wish.
-            (State::Creating | State::Updating, _) => vec![],
-            (State::Stopping, _) if self.told_grace.is_some_and(|told| self.grace() < told) => self.stop(),
-            (State::Finishing | State::Removing, Wish::Vanished) => self.gone(),
-            (State::Stopping | State::Finishing | State::Removing | State::Gone, _) => vec![],
-        }
-    }
-
-    fn changed(&mut self) -> Vec<Action> {
-        match self.state {
-            // The change may be the cure: no reason to wait the pause out.
-            State::Pending if self.asked => {
-                self.attempts = 0;
-                vec![Action::Wake(Duration::ZERO)]
-            }
-            _ if !self.policy.updates => vec![],
-            State::Running => {
-                self.state = State::Updating;
-                self.stale = false;
-                vec![Action::Update]
-            }
-            State::Creating | State::Updating => {
-                self.stale = true;
-                vec![]
-            }
-            _ => vec![],
-        }
-    }
-
-    fn due(&mut self) -> Vec<Action> {
-        match self.state {
-            State::Pending => {
-                self.state = State::Creating;
-                self.asked = true;
-                vec![Action::Create]
-            }
-            State::Running if self.stale => self.changed(),
-            State::Stopping if self.told_grace.is_none() => self.stop(),
-            State::Stopping => {
-                self.attempts += 1;
-                vec![Action::Poll, Action::Wake(self.poll_interval())]
-            }
-            // The delete of the object failed and is tried again.
-            State::Removing => vec![Action::Remove],
-            _ => vec![],
-        }
-    }
-
-    fn created(&mut self, outcome: Result<bool, Error>) -> Vec<Action> {
-        if self.state != State::Creating {
-            return vec![];
-        }
-        if self.wish != Wish::Run {
-            // Even a failed create may have taken effect.
-            return self.stop();
-        }
-        match outcome {
-            Ok(ended) => {
-                self.attempts = 0;
-                self.state = if ended { State::Ended } else { State::Running };
-                let mut actions = vec![Action::Clear];
-                if std::mem::take(&mut self.stale) {
-                    actions.extend(self.changed());
-                }
-                actions
-            }
-            // An earlier attempt took effect, with what the pod was then.
-            Err(Error::AlreadyExists) => {
-                self.state = State::Running;
-                let update = self.changed();
-                if update.is_empty() { vec![Action::Clear, Action::Poll] } else { update }
-            }
-            Err(error) if error.retry() == Retry::Never => {
-                self.state = State::Ended;
-                let failure = failure(&error);
-                vec![Action::Record(failure.clone()), Action::Fail(failure)]
-            }
-            Err(error) => {
-                self.state = State::Pending;
-                self.try_again(&error, "creating the pod")
-            }
-        }
-    }
-
-    fn updated(&mut self, outcome: Result<bool, Error>) -> Vec<Action> {
-        if self.state != State::Updating {
-            return vec![];
-        }
-        self.state = State::Running;
-        if self.wish != Wish::Run {
-            return self.stop();
-        }
-        match outcome {
-            Ok(ended) => {
-                self.attempts = 0;
-                if ended {
-                    self.state = State::Ended;
-                    return vec![];
-                }
-                if std::mem::take(&mut self.stale) { self.changed() } else { vec![] }
-            }
-            Err(Error::NotFound) => self.lost(),
-            // The pod runs on as it was; its owner learns why the change has no effect.
-            Err(error) if error.retry() == Retry::Never => vec![Action::Record(failure(&error))],
-            Err(error) => {
-                self.stale = true;
-                let mut actions = self.try_again(&error, "updating the pod");
-                // A running pod keeps its status: only the event tells.
-                actions.retain(|action| !matches!(action, Action::Hold(_)));
-                actions
-            }
-        }
-    }
-
-    fn deleted(&mut self, outcome: Result<(), Error>) -> Vec<Action> {
-        if self.state != State::Stopping {
-            return vec![];
-        }
-        match outcome {
-            Ok(()) => {
-                self.attempts = 0;
-                vec![Action::Wake(self.poll_interval())]
-            }
-            Err(Error::NotFound) => self.stopped(),
-            Err(error) => {
-                // Due then tells it again; the pod stays Terminating, with the reason in an event.
-                self.told_grace = None;
-                let mut actions = self.try_again(&error, "stopping the pod");
-                actions.retain(|action| !matches!(action, Action::Hold(_)));
-                actions
-            }
-        }
-    }
-
-    fn reported(&mut self, ended: bool) -> Vec<Action> {
-        match (self.state, ended) {
-            // A create that was given up took effect after all.
-            (State::Pending, false) => {
-                self.state = State::Running;
-                self.asked = true;
-                vec![Action::Clear]
-            }
-            (State::Pending | State::Running, true) => {
-                self.state = State::Ended;
-                vec![Action::Clear]
-            }
-            (State::Stopping, true) => self.stopped(),
-            // While a call is under way its answer is as new; a pod that ended never runs again.
-            _ => vec![],
-        }
-    }
-
-    fn lost(&mut self) -> Vec<Action> {
-        match self.state {
-            State::Running if self.policy.may_restart => {
-                self.state = State::Pending;
-                vec![Action::Record(lost("and is created again")), Action::Wake(Duration::ZERO)]
-            }
-            State::Running => {
-                self.state = State::Ended;
-                let failure = lost("and its restartPolicy is Never");
-                vec![Action::Record(failure.clone()), Action::Fail(failure)]
-            }
-            State::Stopping => self.stopped(),
-            _ => vec![],
-        }
-    }
-
-    /// Tell the provider to delete the pod.
-    fn stop(&mut self) -> Vec<Action> {
-        self.state = State::Stopping;
-        let grace = self.grace();
-        self.told_grace = Some(grace);
-        vec![Action::Delete(grace)]
-    }
-
-    /// The provider has nothing of this pod any more.
-    fn stopped(&mut self) -> Vec<Action> {
-        if self.wish == Wish::Vanished {
-            return self.gone();
-        }
-        self.state = State::Finishing;
-        vec![]
-    }
-
-    fn gone(&mut self) -> Vec<Action> {
-        self.state = State::Gone;
-        vec![]
-    }
-
-    fn grace(&self) -> u32 {
-        match self.wish {
-            Wish::Stop(seconds) => seconds,
-            Wish::Run | Wish::Vanished => 0,
-        }
-    }
-
-    fn poll_interval(&self) -> Duration {
-        if self.policy.watches && self.attempts == 0 {
-            return Duration::from_secs(self.grace().into()) + GRACE_MARGIN;
-        }
-        exponential(FIRST_POLL, GRACE_MARGIN, self.attempts)
-    }
-
-    fn try_again(&mut self, error: &Error, doing: &str) -> Vec<Action> {
-        let pause = match error.retry() {
-            Retry::Soon => exponential(SOON, LONGEST_SOON, self.attempts),
-            Retry::Backoff(after) => {
-                exponential(FIRST_RETRY, LONGEST_RETRY, self.attempts).max(after.unwrap_or_default())
-            }
-            Retry::Slowly | Retry::Never => LONGEST_RETRY,
-        };
-        self.attempts += 1;
-        let held = failure(error);
-        let mut actions = vec![Action::Wake(pause)];
-        if error.retry() != Retry::Soon {
-            let message = format!("{doing}: {}; next try in {pause:?}", held.message);
-            actions.push(Action::Record(Failure { reason: held.reason, message }));
-        }
-        actions.push(Action::Hold(held));
-        actions
-    }
-}
-
-fn failure(error: &Error) -> Failure {
-    Failure { reason: error.reason(), message: error.to_string() }
-}
-
-fn lost(consequence: &str) -> Failure {
-    Failure { reason: "ProviderLostPod", message: format!("the provider no longer knows the pod, {consequence}") }
-}
-
-fn exponential(first: Duration, longest: Duration, attempts: u32) -> Duration {
-    first.saturating_mul(2_u32.saturating_pow(attempts.min(16))).min(longest)
+    /// `terminationGracePeriodSeconds`, for an end that is not a deletion.
+    pub grace: u32,
 }
 
 #[cfg(test)]

@@ -6,36 +6,58 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use pluglet_model::PodKey;
 
 type Name = (Arc<str>, Arc<str>);
 
+/// A pod as the API server holds it: the object without its status, and the status.
+#[derive(Clone, Debug)]
+pub(crate) struct Seen {
+    pub key: PodKey,
+    pub object: Arc<Pod>,
+    pub status: Arc<PodStatus>,
+}
+
+impl Seen {
+    /// Takes an object apart. The parts change at different times, and each is kept once in this process. None for an object without UID or
+    /// name, which the API server never sends.
+    #[expect(
+        clippy::redundant_clone,
+        reason = "a copy has lists as long as they are; decoded ones have room for four, some kilobytes a pod"
+    )]
+    pub(crate) fn of(mut pod: Pod) -> Option<Self> {
+        let key = PodKey::of(&pod)?;
+        let status = Arc::new(pod.status.take().unwrap_or_default().clone());
+        Some(Self { key, object: Arc::new(pod.clone()), status })
+    }
+}
+
 /// All pods of this node, by namespace and name.
 #[derive(Debug, Default)]
 pub(crate) struct PodsView {
-    pods: RwLock<HashMap<Name, (PodKey, Arc<Pod>)>>,
+    pods: RwLock<HashMap<Name, Seen>>,
 }
 
 impl PodsView {
     /// The pod that has this name now.
-    pub(crate) fn find(&self, namespace: &str, name: &str) -> Option<(PodKey, Arc<Pod>)> {
+    pub(crate) fn find(&self, namespace: &str, name: &str) -> Option<Seen> {
         let pods = self.pods.read().unwrap_or_else(PoisonError::into_inner);
         pods.get(&(namespace.into(), name.into())).cloned()
     }
 
     /// Enters a pod. Answers the UID of another pod that had this name, which therefore does not exist any more.
-    pub(crate) fn put(&self, key: &PodKey, pod: Arc<Pod>) -> Option<Arc<str>> {
+    pub(crate) fn put(&self, seen: &Seen) -> Option<Arc<str>> {
         let mut pods = self.pods.write().unwrap_or_else(PoisonError::into_inner);
-        let before = pods.insert((key.namespace.clone(), key.name.clone()), (key.clone(), pod));
-        before.filter(|(other, _)| other != key).map(|(other, _)| other.uid)
+        let before = pods.insert((seen.key.namespace.clone(), seen.key.name.clone()), seen.clone());
+        before.filter(|other| other.key != seen.key).map(|other| other.key.uid)
     }
 
     /// Takes a pod out, unless its name belongs to another pod by now.
     pub(crate) fn remove(&self, key: &PodKey) {
         let mut pods = self.pods.write().unwrap_or_else(PoisonError::into_inner);
         let name = (key.namespace.clone(), key.name.clone());
-        if pods.get(&name).is_some_and(|(holder, _)| holder == key) {
+        if pods.get(&name).is_some_and(|holder| holder.key == *key) {
             pods.remove(&name);
         }
     }

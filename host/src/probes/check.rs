@@ -3,12 +3,15 @@
 //! In: a `v1.Probe` and its container. Out: a [`Check`]. Invariant: ports are numbers, headers can be sent as they are; what is wrong with
 //! a probe is found here and told by [`Check::Impossible`]. Pure.
 
+use std::borrow::Cow;
+
 use http::header::{
     ACCEPT, CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, TE, TRAILER, TRANSFER_ENCODING,
     UPGRADE, USER_AGENT,
 };
 use k8s_openapi::api::core::v1::{Container, HTTPGetAction, Probe};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use pluglet_rules::expand::expand;
 
 /// Servers let probes of kubelets pass by this name; 1.37 is the version that the node reports.
 pub(super) const AGENT: &str = "kube-probe/1.37";
@@ -62,7 +65,8 @@ impl Check {
 
     fn read(probe: &Probe, container: &Container) -> Result<Self, String> {
         if let Some(exec) = &probe.exec {
-            return Ok(Self::Command(exec.command.clone().unwrap_or_default()));
+            let command = exec.command.iter().flatten();
+            return Ok(Self::Command(command.map(|word| expand(word, |name| literal(container, name))).collect()));
         }
         if let Some(get) = &probe.http_get {
             return Ok(Self::Http(HttpGet {
@@ -82,6 +86,13 @@ impl Check {
         let service = grpc.service.clone().unwrap_or_default();
         Ok(Self::Grpc { port: number(grpc.port)?, service })
     }
+}
+
+/// The value that the container's own spec gives a variable: a kubelet expands commands of probes with nothing else
+/// (`ExpandContainerCommandOnlyStatic`).
+fn literal<'a>(container: &'a Container, name: &str) -> Option<Cow<'a, str>> {
+    let variable = container.env.iter().flatten().find(|variable| variable.name == name)?;
+    variable.value_from.is_none().then(|| variable.value.as_deref().unwrap_or_default().into())
 }
 
 /// `ResolveContainerPort` in `pkg/probe/util.go`: a name is looked up in the container's ports, else it may be a number in quotes.

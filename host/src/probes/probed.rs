@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{self, Pod};
+use k8s_openapi::api::core::v1::{self, Pod, PodStatus};
 use pluglet_rules::probe::{Container, Effect, Kind, Ticket, probe_of};
 
 use super::{Check, Finding, Outcome, observed};
@@ -31,9 +31,9 @@ pub(super) struct Begun {
 
 impl Probed {
     /// None for a container without probes. Its periods count from the origin of the moments.
-    pub(super) fn new(pod: &Pod, container: &v1::Container) -> Option<Self> {
+    pub(super) fn new(pod: &Pod, before: Option<&PodStatus>, container: &v1::Container) -> Option<Self> {
         let mut machine = Container::new(container, Duration::ZERO)?;
-        if let Some((instance, verdict)) = observed::before(pod.status.as_ref(), &container.name) {
+        if let Some((instance, verdict)) = observed::before(before, &container.name) {
             machine.remember(instance, verdict);
         }
         let checks = Kind::ALL.into_iter().filter_map(|kind| {

@@ -72,7 +72,7 @@ fn probes(kinds: &[(&str, Value)], script: &Arc<Script>) -> Probes {
 }
 
 fn of(pod: &Arc<Pod>, script: &Arc<Script>) -> Probes {
-    Probes::new(PodKey::new("uid", "default", "pod"), pod, script.clone()).unwrap()
+    Probes::new(PodKey::new("uid", "default", "pod"), pod, pod.status.as_ref(), script.clone()).unwrap()
 }
 
 fn tcp(port: u16) -> Value {
@@ -113,7 +113,7 @@ async fn run(probes: &mut Probes, seconds: u64) -> Vec<Finding> {
 async fn a_pod_without_probes_needs_nothing() {
     let script = Script::new(&[]);
     let key = PodKey::new("uid", "default", "pod");
-    assert!(Probes::new(key, &pod(json!([{ "name": "c" }])), script).is_none());
+    assert!(Probes::new(key, &pod(json!([{ "name": "c" }])), None, script).is_none());
 }
 
 #[tokio::test(start_paused = true)]

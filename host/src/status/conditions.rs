@@ -1,10 +1,11 @@
 //! The pod conditions that a kubelet owns.
 //!
-//! In: [`Facts`], the phase, the status so far. Out: `PodReadyToStartContainers`, `Initialized`, `ContainersReady`, `Ready` (and
-//! `PodScheduled` where nobody has set it). Invariant: a transition time changes only when the condition's status does.
+//! In: [`Facts`], the phase, the status so far. Out: `PodReadyToStartContainers`, `Initialized`, `ContainersReady`, `Ready`,
+//! `PodResizePending` while there is one (and `PodScheduled` where nobody has set it). Invariant: a transition time changes only when the condition's status does.
 
 use k8s_openapi::api::core::v1::{ContainerStatus, PodCondition, PodStatus};
 
+use super::resize::PENDING;
 use super::{Facts, Phase};
 
 struct Verdict {
@@ -35,6 +36,10 @@ pub(crate) fn translate(facts: &Facts<'_>, phase: Phase, status: &PodStatus) -> 
         condition(facts, "Ready", ready),
         condition(facts, "ContainersReady", containers_ready),
     ];
+    if let Some(pending) = facts.resize.filter(|_| !phase.is_terminal()) {
+        let message = Some(pending.message.clone());
+        conditions.push(condition(facts, PENDING, Verdict { holds: true, reason: Some(pending.reason()), message }));
+    }
     if existing(facts, "PodScheduled").is_none() {
         conditions.push(condition(facts, "PodScheduled", Verdict::yes()));
     }
@@ -107,12 +112,19 @@ fn ready(facts: &Facts<'_>, containers: &Verdict) -> Verdict {
         return Verdict { holds: false, reason: containers.reason, message: containers.message.clone() };
     }
     let gates = facts.pod.spec.as_ref().and_then(|spec| spec.readiness_gates.as_deref()).unwrap_or_default();
-    let closed: Vec<_> = gates
-        .iter()
-        .filter(|gate| existing(facts, &gate.condition_type).is_none_or(|condition| condition.status != "True"))
-        .map(|gate| format!("the status of pod readiness gate \"{}\" is not \"True\"", gate.condition_type))
-        .collect();
+    let closed: Vec<_> = gates.iter().filter_map(|gate| why_closed(facts, &gate.condition_type)).collect();
     if closed.is_empty() { Verdict::yes() } else { Verdict::no("ReadinessGatesNotReady", Some(closed.join(", "))) }
+}
+
+/// The kubelet's words (`GeneratePodReadyCondition`); None for a gate that is open.
+fn why_closed(facts: &Facts<'_>, gate: &str) -> Option<String> {
+    match existing(facts, gate) {
+        None => Some(format!("corresponding condition of pod readiness gate {gate:?} does not exist.")),
+        Some(condition) if condition.status == "True" => None,
+        Some(condition) => {
+            Some(format!("the status of pod readiness gate {gate:?} is not \"True\", but {}", condition.status))
+        }
+    }
 }
 
 fn names(statuses: &[&ContainerStatus]) -> String {

@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 
-use super::{Facts, Phase};
+use super::{Facts, Phase, Probed};
 
 /// What the kubelet writes for a container that it can no longer find.
 const UNKNOWN_REASON: &str = "ContainerStatusUnknown";
@@ -94,6 +94,8 @@ fn complete(
     let over = facts.stopped || (facts.failed && was_running(facts, name));
     status.state = Some(if over { stopped(facts, name, state) } else { state });
     settle_readiness(&mut status, reported.is_none(), kind);
+    settle_probes(&mut status, kind, (facts.probed)(name));
+    super::resize::complete(&mut status, facts.pod, facts.allocated);
     as_the_api_server_holds_it(&mut status);
     status
 }
@@ -107,9 +109,23 @@ fn as_the_api_server_holds_it(status: &mut ContainerStatus) {
             whole_second(&mut running.started_at);
         }
         if let Some(ended) = &mut state.terminated {
+            bound_message(&mut ended.message);
             whole_second(&mut ended.started_at);
             whole_second(&mut ended.finished_at);
         }
+    }
+}
+
+/// The kubelet keeps so much of a termination message, in bytes (`MaxContainerTerminationMessageLength`). A pod's status would otherwise
+/// be as large as its containers like.
+const LONGEST_TERMINATION_MESSAGE: usize = 4096;
+
+fn bound_message(message: &mut Option<String>) {
+    if let Some(message) = message
+        && message.len() > LONGEST_TERMINATION_MESSAGE
+    {
+        let end = (0..=LONGEST_TERMINATION_MESSAGE).rev().find(|end| message.is_char_boundary(*end)).unwrap_or(0);
+        message.truncate(end);
     }
 }
 
@@ -156,7 +172,7 @@ fn assumed(facts: &Facts<'_>, name: &str, kind: Kind) -> ContainerState {
             let (code, reason) = if ended == "Succeeded" { (0, "Completed") } else { (1, "Error") };
             terminated(code, reason, None, started(), Some(finished(facts, name)))
         }
-        _ => waiting(facts),
+        _ => waiting(facts, name),
     }
 }
 
@@ -168,12 +184,16 @@ fn finished(facts: &Facts<'_>, name: &str) -> Time {
     known.unwrap_or_else(|| facts.now.clone())
 }
 
-fn waiting(facts: &Facts<'_>) -> ContainerState {
-    let (reason, message) = match facts.held {
-        Some((reason, message)) => (reason.to_owned(), Some(message.to_owned())),
-        None => ("ContainerCreating".to_owned(), None),
+/// What a kubelet says of a container that it is about to create: the others wait for their own turn while one of them has a problem.
+fn waiting(facts: &Facts<'_>, name: &str) -> ContainerState {
+    let held = facts.held.filter(|held| held.container.is_none_or(|container| container == name));
+    let (reason, message) = match held {
+        Some(held) if held.creating => ("ContainerCreating", Some(held.message.to_owned())),
+        Some(held) => (held.reason, Some(held.message.to_owned())),
+        None => ("ContainerCreating", None),
     };
-    ContainerState { waiting: Some(ContainerStateWaiting { reason: Some(reason), message }), ..Default::default() }
+    let waiting = ContainerStateWaiting { reason: Some(reason.to_owned()), message };
+    ContainerState { waiting: Some(waiting), ..Default::default() }
 }
 
 /// After a deletion nothing may look alive: what the provider did not account for is unknown, as on a kubelet.
@@ -229,4 +249,16 @@ fn settle_readiness(status: &mut ContainerStatus, assumed: bool, kind: Kind) {
     } else if status.started.is_none() {
         status.started = Some(true);
     }
+}
+
+/// The host's own probes have the last word on a container that runs: without a startup probe it has started, without a readiness probe it
+/// is ready as soon as it has.
+fn settle_probes(status: &mut ContainerStatus, kind: Kind, probed: Probed) {
+    let running = status.state.as_ref().is_some_and(|state| state.running.is_some());
+    if !running || probed == Probed::default() || !matches!(kind, Kind::Regular | Kind::Sidecar) {
+        return;
+    }
+    let started = probed.started.unwrap_or(true);
+    status.started = Some(started);
+    status.ready = started && probed.ready.unwrap_or(true);
 }

@@ -7,6 +7,8 @@ use k8s_openapi::api::core::v1::{PodCondition, PodStatus};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use super::resize::PENDING;
+
 /// The patch for `pods/NAME/status`.
 pub(crate) fn between(uid: &str, held: &PodStatus, wanted: &PodStatus) -> Option<Value> {
     let mut status = Map::new();
@@ -39,6 +41,9 @@ pub(crate) fn between(uid: &str, held: &PodStatus, wanted: &PodStatus) -> Option
 /// Applies to `held` what [`between`] sends: the status that the API server holds after the patch.
 pub(crate) fn apply(held: &mut PodStatus, wanted: &PodStatus) {
     let mut conditions = held.conditions.take().unwrap_or_default();
+    if is_over(&conditions, wanted.conditions.as_deref().unwrap_or_default()) {
+        conditions.retain(|condition| condition.type_ != PENDING);
+    }
     for ours in wanted.conditions.iter().flatten() {
         match conditions.iter_mut().find(|condition| condition.type_ == ours.type_) {
             Some(condition) => condition.clone_from(ours),
@@ -95,15 +100,24 @@ fn merged_list<T: Serialize + PartialEq>(
 /// Conditions merge by type: only ours that differ are sent, others stay as they are.
 fn conditions(into: &mut Map<String, Value>, held: Option<&[PodCondition]>, wanted: Option<&[PodCondition]>) {
     let held = held.unwrap_or_default();
-    let differing: Vec<_> = wanted
-        .unwrap_or_default()
+    let wanted = wanted.unwrap_or_default();
+    let mut differing: Vec<_> = wanted
         .iter()
         .filter(|ours| !held.iter().any(|theirs| theirs.type_ == ours.type_ && same(theirs, ours)))
         .map(with_cleared_fields)
         .collect();
+    if is_over(held, wanted) {
+        differing.push(json!({ "$patch": "delete", "type": PENDING }));
+    }
     if !differing.is_empty() {
         into.insert("conditions".to_owned(), Value::Array(differing));
     }
+}
+
+/// The one condition of ours that comes and goes.
+fn is_over(held: &[PodCondition], wanted: &[PodCondition]) -> bool {
+    let has = |conditions: &[PodCondition]| conditions.iter().any(|condition| condition.type_ == PENDING);
+    has(held) && !has(wanted)
 }
 
 fn same(theirs: &PodCondition, ours: &PodCondition) -> bool {

@@ -42,7 +42,23 @@ fn runs() -> Value {
 }
 
 fn facts<'a>(pod: &'a Pod, baseline: &'a PodStatus, report: Option<&'a PodStatus>, now: &'a Time) -> Facts<'a> {
-    Facts { pod, baseline, report, held: None, failed: false, stopped: false, host_ip: "10.0.0.1", now }
+    Facts {
+        pod,
+        baseline,
+        report,
+        held: None,
+        failed: false,
+        stopped: false,
+        allocated: None,
+        resize: None,
+        probed: &unprobed,
+        host_ip: "10.0.0.1",
+        now,
+    }
+}
+
+fn held<'a>(reason: &'a str, message: &'a str) -> Held<'a> {
+    Held { reason, message, container: None, creating: false }
 }
 
 fn phase_of(pod: &Pod, containers: &[Value]) -> String {
@@ -101,7 +117,7 @@ fn a_pod_that_waits_says_what_for() {
     let pod = simple("Always");
     let (baseline, now) = (PodStatus::default(), time(0));
     let mut facts = facts(&pod, &baseline, None, &now);
-    facts.held = Some(("ProviderQuotaExceeded", "no room"));
+    facts.held = Some(held("ProviderQuotaExceeded", "no room"));
     let wanted = translate(&facts);
     assert_eq!(wanted.phase.as_deref(), Some("Pending"));
     let first = &wanted.container_statuses.unwrap()[0];
@@ -194,7 +210,7 @@ fn a_pod_that_failed_because_it_was_lost_does_not_look_alive_and_keeps_its_resta
     let baseline = status(json!({ "phase": "Running", "containerStatuses": [running, state("b", &ran(0))] }));
     let now = time(100);
     let mut facts = facts(&pod, &baseline, None, &now);
-    (facts.failed, facts.held) = (true, Some(("ProviderLostPod", "lost")));
+    (facts.failed, facts.held) = (true, Some(held("ProviderLostPod", "lost")));
     let wanted = translate(&facts);
     assert_eq!((wanted.phase.as_deref(), wanted.reason.as_deref()), (Some("Failed"), Some("ProviderLostPod")));
     let first = &wanted.container_statuses.unwrap()[0];

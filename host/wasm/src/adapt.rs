@@ -116,8 +116,10 @@ pub(crate) fn status(json: &str) -> Result<PodStatus, Error> {
             "the provider's pod status has {objects} objects, {MAX_STATUS_OBJECTS} are allowed"
         )));
     }
-    serde_json::from_str(json)
-        .map_err(|error| Error::Internal(format!("its pod status is not a v1.PodStatus: {error}")))
+    let status: PodStatus = serde_json::from_str(json)
+        .map_err(|error| Error::Internal(format!("its pod status is not a v1.PodStatus: {error}")))?;
+    // It is kept for as long as the pod lives. A copy has lists as long as they are, a decoded one room for four.
+    Ok(status.clone())
 }
 
 /// Why the provider says a call failed.

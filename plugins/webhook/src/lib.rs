@@ -36,13 +36,18 @@ impl Owner {
     }
 }
 
-/// What the operator may set. What is missing keeps the SDK's default.
+/// The kinds of volumes that need nothing of the host: a service reads in the spec what it is to mount.
+const VOLUME_KINDS: [&str; 8] =
+    ["csi", "emptyDir", "ephemeral", "hostPath", "image", "iscsi", "nfs", "persistentVolumeClaim"];
+
+/// What the operator may set. What is missing keeps its default.
 #[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 struct Config {
     cpu: Option<Quantity>,
     memory: Option<Quantity>,
     pods: Option<Quantity>,
+    volume_kinds: Option<Vec<String>>,
 }
 
 /// A pod in the service's list.
@@ -74,7 +79,9 @@ impl Provider for Webhook {
         };
         let node = set(NodeFacts::default(), "cpu", &self.config.cpu);
         let node = set(node, "memory", &self.config.memory);
-        Info::new([]).node(set(node, "pods", &self.config.pods))
+        let kinds = self.config.volume_kinds.clone();
+        let kinds = kinds.unwrap_or_else(|| VOLUME_KINDS.map(str::to_owned).to_vec());
+        Info::new([]).volume_kinds(kinds).node(set(node, "pods", &self.config.pods))
     }
 
     async fn create(&self, pod: PodRef, spec: ResolvedPod) -> Result<Status> {

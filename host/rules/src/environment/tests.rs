@@ -205,6 +205,7 @@ fn the_pods_address_is_left_to_the_provider_and_so_are_references_to_it() {
     "env": [
         {"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
         {"name": "URL", "value": "http://$(POD_IP):80"},
+        {"name": "TEXT", "value": "$$(POD_IP) $$(NAME)"},
         {"name": "NAME", "value": "n"},
     ]});
     let resolved = World::new().resolve(spec(container)).unwrap();
@@ -213,6 +214,7 @@ fn the_pods_address_is_left_to_the_provider_and_so_are_references_to_it() {
         json!([
             {"name": "POD_IP", "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "status.podIP"}}},
             {"name": "URL", "value": "http://$(POD_IP):80"},
+            {"name": "TEXT", "value": "$$(POD_IP) $(NAME)"},
             {"name": "NAME", "value": "n"},
         ])
     );

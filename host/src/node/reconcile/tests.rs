@@ -64,6 +64,10 @@ fn readiness(recorder: &Recorder, start: Instant) -> Vec<(u64, String)> {
     patches.iter().map(|(at, patch)| (at.duration_since(start).as_secs(), ready(patch))).collect()
 }
 
+fn told() -> Told {
+    Told { uid: watch::Sender::new(None), object: watch::Sender::new(None) }
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_node_is_unready_only_after_the_tolerance() {
     let well = Health { info: Some(Info::default()), ..Health::default() };
@@ -87,7 +91,7 @@ async fn the_node_is_unready_only_after_the_tolerance() {
         cancel.cancel();
     };
     let store: Arc<dyn NodeStore> = recorder.clone();
-    let running = run(settings(), store, nodes, health, watch::channel(None).0, cancel.clone());
+    let running = run(settings(), store, nodes, health, told(), cancel.clone());
     futures::future::join(running, play).await;
     let told = readiness(&recorder, start);
     let expected = [(10, "True"), (300, "True"), (310, "False")];
@@ -119,7 +123,7 @@ async fn play<F: Future>(
     let cancel = CancellationToken::new();
     let store: Arc<dyn NodeStore> = recorder.clone();
     let nodes = stream::iter([None, Some(node)]).chain(stream::pending()).boxed();
-    let running = run(settings(), store, nodes, health, watch::channel(None).0, cancel.clone());
+    let running = run(settings(), store, nodes, health, told(), cancel.clone());
     let played = async {
         let outcome = play(tell).await;
         cancel.cancel();

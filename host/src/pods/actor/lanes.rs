@@ -1,6 +1,7 @@
 //! The provider lane of an actor: one call, made into a future that owns all it needs.
 //!
-//! In: an [`Action`] and the pod. Out: an [`Answer`]. Invariant: the future borrows nothing from the actor.
+//! In: a [`Call`], the pod, its [`Material`]. Out: an [`Answer`], which gives the material back. Invariant: the future borrows nothing from
+//! the actor.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,38 +10,113 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use pluglet_model::PodKey;
-use pluglet_model::provider::{Error, Provider};
+use pluglet_model::provider::Error;
 
-use crate::pods::state::Action;
-use crate::resolve;
+use super::Shared;
+use super::material::{Material, Unresolved, generation};
+
+/// What to ask of the provider, in the order of urgency: where two wait, the later one in this list goes first.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Call {
+    /// The present status.
+    Poll,
+    /// New files.
+    Refresh,
+    /// A container that failed a probe.
+    Restart {
+        container: String,
+        grace: Duration,
+    },
+    Update,
+    Create,
+    /// Seconds of grace.
+    Delete(u32),
+}
+
+/// How a create or update ended.
+pub(super) enum Trouble {
+    /// It was not made.
+    Unresolved(Unresolved),
+    Provider(Error),
+}
 
 /// How a provider call ended. The number is the report that was the newest when the call began.
 pub(super) enum Answer {
-    Created(Result<PodStatus, Error>, u64),
-    Updated(Result<PodStatus, Error>, u64),
+    Created(Result<PodStatus, Trouble>, u64, Box<Material>),
+    Updated(Result<PodStatus, Trouble>, u64, Box<Material>),
+    /// How handing over went, and why a volume could not be made.
+    Refreshed(Result<(), Error>, Option<Unresolved>, Box<Material>),
+    Restarted(String, Duration, Result<(), Error>),
     Deleted(Result<(), Error>),
     Polled(Result<PodStatus, Error>),
 }
 
-/// The call for an action. Actions that are no provider call ask for the status.
-pub(super) fn call(
-    provider: &Arc<dyn Provider>,
-    key: &PodKey,
-    pod: &Arc<Pod>,
-    action: &Action,
-    newest_report: u64,
-) -> BoxFuture<'static, Answer> {
-    let (provider, key, pod) = (provider.clone(), key.clone(), pod.clone());
-    match *action {
-        Action::Create => {
-            async move { Answer::Created(provider.create(&resolve::plan(key, pod)).await, newest_report) }.boxed()
+/// A call about one pod.
+pub(super) struct Lane {
+    pub shared: Arc<Shared>,
+    pub key: PodKey,
+    pub pod: Arc<Pod>,
+    /// The report that is the newest.
+    pub newest_report: u64,
+}
+
+impl Lane {
+    /// Makes the call. `material` is taken by those calls that need it.
+    pub(super) fn call(self, call: Call, material: &mut Box<Material>) -> BoxFuture<'static, Answer> {
+        match call {
+            Call::Create => self.create(std::mem::take(material)).boxed(),
+            Call::Update => self.update(std::mem::take(material)).boxed(),
+            Call::Refresh => self.refresh(std::mem::take(material)).boxed(),
+            Call::Restart { container, grace } => async move {
+                let outcome = self.shared.provider.restart_container(&self.key, &container, grace).await;
+                Answer::Restarted(container, grace, outcome)
+            }
+            .boxed(),
+            Call::Delete(grace) => async move {
+                Answer::Deleted(self.shared.provider.delete(&self.key, Duration::from_secs(grace.into())).await)
+            }
+            .boxed(),
+            Call::Poll => async move { Answer::Polled(self.shared.provider.status(&self.key).await) }.boxed(),
         }
-        Action::Update => {
-            async move { Answer::Updated(provider.update(&resolve::plan(key, pod)).await, newest_report) }.boxed()
+    }
+
+    async fn create(self, mut material: Box<Material>) -> Answer {
+        let outcome = match material.plan(&self.shared, &self.key, &self.pod, false).await {
+            Ok(plan) => {
+                let outcome = self.shared.provider.create(&plan).await;
+                if outcome.is_ok() {
+                    material.gave(&plan.volumes);
+                }
+                outcome.map_err(Trouble::Provider)
+            }
+            Err(unresolved) => Err(Trouble::Unresolved(unresolved)),
+        };
+        Answer::Created(outcome, self.newest_report, material)
+    }
+
+    async fn update(self, mut material: Box<Material>) -> Answer {
+        let outcome = match material.plan(&self.shared, &self.key, &self.pod, true).await {
+            Ok(plan) => {
+                let outcome = self.shared.provider.update(&plan).await;
+                if outcome.is_ok() {
+                    material.gave(&plan.volumes);
+                }
+                outcome.map_err(Trouble::Provider)
+            }
+            Err(unresolved) => Err(Trouble::Unresolved(unresolved)),
+        };
+        Answer::Updated(outcome, self.newest_report, material)
+    }
+
+    async fn refresh(self, mut material: Box<Material>) -> Answer {
+        let (volumes, unresolved) = material.changed(&self.shared, &self.key, &self.pod).await;
+        let mut outcome = Ok(());
+        if !volumes.is_empty() {
+            outcome = self.shared.provider.volumes_changed(&self.key, generation(&self.pod), &volumes).await;
+            if outcome.is_ok() {
+                material.gave(&volumes);
+            }
         }
-        Action::Delete(grace) => {
-            async move { Answer::Deleted(provider.delete(&key, Duration::from_secs(grace.into())).await) }.boxed()
-        }
-        _ => async move { Answer::Polled(provider.status(&key).await) }.boxed(),
+        Answer::Refreshed(outcome, unresolved, material)
     }
 }

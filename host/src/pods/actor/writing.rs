@@ -3,19 +3,22 @@
 //! In: the actor's view of the pod. Out: status patches, one at a time. Invariant: equal statuses are never written, and neither is one
 //! that is about to be overtaken.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
 use k8s_openapi::api::core::v1::PodStatus;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
+use serde_json::Value;
 use tokio::time::{Instant, sleep_until};
 use tracing::{info, trace, warn};
 
 use super::Actor;
 use crate::pods::port::WriteError;
-use crate::pods::state::{Event, State, Wish};
-use crate::status::{self, Facts, patch};
+use crate::pods::state::{Event, Failure, Place, State, Wish};
+use crate::status::{self, Facts, Held, patch};
 
 /// A create or a stop that is through sooner costs one status write instead of two: the API server need not hear of what is
 /// about to be over.
@@ -60,11 +63,25 @@ impl Budget {
     }
 }
 
+/// A write that has ended.
+pub(super) struct Write {
+    outcome: Result<u64, WriteError>,
+    status: Box<PodStatus>,
+}
+
+/// A patch in few bytes. Equal ones are the same write.
+fn digest(patch: &Value) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    patch.to_string().hash(&mut hasher);
+    hasher.finish()
+}
+
 impl Actor {
     /// Starts a status write when the API server holds something else than it shall.
     pub(super) fn sync_status(&mut self) {
-        // An adopted pod whose status the provider could not tell keeps the one it has.
-        let unknown = self.machine.state == State::Running && self.report.is_none();
+        // An adopted pod whose status the provider could not tell keeps the one it has, and so does one that ended before this process began.
+        let untold = self.report.is_none() && !self.failed;
+        let unknown = untold && matches!(self.machine.state, State::Running | State::Ended);
         let settled = unknown || matches!(self.machine.state, State::Gone | State::Removing);
         if self.write.is_some() || settled || self.machine.wish == Wish::Vanished || self.draining || !self.dirty {
             return;
@@ -77,15 +94,16 @@ impl Actor {
             }
             return;
         };
-        if self.refused.as_ref() == Some(&wanted) {
+        if self.refused.as_deref() == Some(&wanted) {
             return;
         }
+        let digest = digest(&patch);
         let passing = match self.machine.state {
             State::Pending | State::Creating => self.held.is_none(),
             State::Stopping => true,
             _ => false,
         };
-        let again = self.written.as_ref() == Some(&wanted);
+        let again = self.written == Some(digest);
         if (passing || again || self.write_failures > 0) && Instant::now() < self.write_after {
             self.look_again(self.write_after);
             return;
@@ -101,8 +119,11 @@ impl Actor {
         }
         trace!(pod = %self.key, uid = %self.key.uid, %patch, "writing the status");
         let (store, key) = (self.shared.store.clone(), self.key.clone());
-        self.written = Some(wanted);
-        self.write = Some(async move { store.patch_status(&key, patch).await }.boxed());
+        self.written = Some(digest);
+        self.told_end |= has_ended(&wanted);
+        let wanted = Box::new(wanted);
+        self.write =
+            Some(async move { Write { outcome: store.patch_status(&key, patch).await, status: wanted } }.boxed());
     }
 
     /// Compares the status once more at this moment, or earlier.
@@ -115,7 +136,7 @@ impl Actor {
     /// Pays for a write, or says when it can be paid for. The end of a pod is never late, but only one end is free: a provider can
     /// tell as many as it likes. A write that failed waits for its own pause.
     fn afford(&mut self, wanted: &PodStatus) -> Result<(), Instant> {
-        let told = has_ended(&self.baseline) || self.written.as_ref().is_some_and(has_ended);
+        let told = self.told_end || has_ended(&self.baseline);
         let free = self.write_failures > 0 || (has_ended(wanted) && !told);
         self.budget.take(Instant::now()).or_else(|later| if free { Ok(()) } else { Err(later) })
     }
@@ -126,35 +147,36 @@ impl Actor {
             pod: &self.pod,
             baseline: &self.baseline,
             report: self.report.as_deref(),
-            held: self.held.as_ref().map(|failure| (failure.reason, failure.message.as_str())),
+            held: self.held.as_ref().map(held),
             failed: self.failed,
             stopped: self.machine.state == State::Finishing,
-            host_ip: &self.shared.host_ip,
+            allocated: self.resize.allocated(),
+            resize: self.resize.pending(),
+            probed: &|container| self.probed(container),
+            host_ip: &self.shared.node.address.to_string(),
             now: &now,
         })
     }
 
-    pub(super) fn write_ended(&mut self, outcome: Result<u64, WriteError>) {
+    pub(super) fn write_ended(&mut self, write: Write) {
         self.write = None;
         self.dirty = true;
-        match outcome {
+        match write.outcome {
             Ok(version) => {
                 self.write_failures = 0;
                 self.write_after = Instant::now() + REASSERT;
                 // A version that the watch has passed already holds our write and whatever came after it.
-                if version >= self.baseline_version
-                    && let Some(written) = &self.written
-                {
+                if version >= self.baseline_version {
                     self.baseline_version = version;
-                    patch::apply(&mut self.baseline, written);
+                    patch::apply(Arc::make_mut(&mut self.baseline), &write.status);
                 }
             }
             // Its end arrives by the watch.
-            Err(WriteError::Gone) => self.refused.clone_from(&self.written),
+            Err(WriteError::Gone) => self.refused = Some(write.status),
             Err(WriteError::Refused(message)) => {
                 warn!(pod = %self.key, uid = %self.key.uid, %message, "the API server refused the status");
                 self.shared.events.record(&self.key, true, "StatusRefused", &message);
-                self.refused.clone_from(&self.written);
+                self.refused = Some(write.status);
                 self.finish_without_report();
             }
             Err(error @ WriteError::Later { .. }) => {
@@ -178,6 +200,12 @@ impl Actor {
             self.step(Event::Written);
         }
     }
+}
+
+fn held(failure: &Failure) -> Held<'_> {
+    let container = if let Place::Container(container) = &failure.place { Some(container.as_str()) } else { None };
+    let creating = failure.place == Place::Volumes;
+    Held { reason: &failure.reason, message: &failure.message, container, creating }
 }
 
 fn has_ended(status: &PodStatus) -> bool {

@@ -7,10 +7,15 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use async_trait::async_trait;
 use futures::stream;
 use pluglet_model::PodPlan;
-use pluglet_model::provider::{Features, Health, Info, LogRequest, LogStream, Provider};
+use pluglet_model::pod::Volume;
+use pluglet_model::provider::{Features, Health, Info, LogRequest, LogStream, NodeFacts, Provider};
+use pluglet_rules::references::{ObjectRef, TokenSpec};
+use pluglet_rules::resolve::{Known, Object};
 use serde_json::{Value, json};
 
 use super::*;
+use crate::objects::{ObjectSource, Objects};
+use crate::pods::actor::NodeIdentity;
 use crate::pods::port::{EventSink, PodStore, WriteError};
 
 /// What happened, in order, such as `create u1` or `patch u1 Running`.
@@ -24,10 +29,13 @@ struct Journal {
     obeys: AtomicBool,
     /// No delete call succeeds.
     defies: AtomicBool,
+    /// No update call succeeds.
+    refuses_updates: AtomicBool,
     lists: AtomicU64,
     /// A write takes as long as two reports.
     slow: AtomicBool,
     last_patch: Mutex<Value>,
+    messages: Mutex<Vec<String>>,
     changed: tokio::sync::Notify,
 }
 
@@ -83,7 +91,16 @@ impl Provider for Script {
     }
     async fn update(&self, plan: &PodPlan) -> Result<PodStatus, Error> {
         self.journal.add(format!("update {}", plan.key.uid));
+        if self.journal.refuses_updates.load(Ordering::Relaxed) {
+            return Err(Error::Unsupported("no".to_owned()));
+        }
         Ok(running())
+    }
+    async fn volumes_changed(&self, key: &PodKey, _: u64, volumes: &[Volume]) -> Result<(), Error> {
+        for file in volumes.iter().flat_map(|volume| &volume.files) {
+            self.journal.add(format!("file {} {}={}", key.uid, file.path, String::from_utf8_lossy(&file.bytes)));
+        }
+        Ok(())
     }
     async fn delete(&self, key: &PodKey, grace: Duration) -> Result<(), Error> {
         self.journal.add(format!("delete {} {}", key.uid, grace.as_secs()));
@@ -125,16 +142,78 @@ impl PodStore for Journal {
         self.add(format!("remove {}", key.uid));
         Ok(())
     }
+    async fn request_token(&self, key: &PodKey, _: &str, _: &TokenSpec) -> Result<Arc<str>, String> {
+        self.add(format!("token {}", key.uid));
+        Ok("token".into())
+    }
 }
 
 impl EventSink for Journal {
-    fn record(&self, key: &PodKey, _: bool, reason: &str, _: &str) {
+    fn record_about(&self, key: &PodKey, _: Option<String>, _: bool, reason: &str, message: &str) {
         self.add(format!("event {} {reason}", key.uid));
+        self.messages.lock().unwrap().push(message.to_owned());
+    }
+}
+
+/// A cluster without Services; ConfigMaps are what the test says.
+#[derive(Default)]
+struct Cluster {
+    config_maps: Mutex<BTreeMap<String, watch::Sender<Known>>>,
+}
+
+impl Cluster {
+    fn config_map(&self, name: &str) -> watch::Sender<Known> {
+        self.config_maps
+            .lock()
+            .unwrap()
+            .entry(name.to_owned())
+            .or_insert_with(|| watch::Sender::new(Known::Missing))
+            .clone()
+    }
+
+    fn put(&self, name: &str, data: Value) {
+        let map = serde_json::from_value(json!({ "metadata": { "name": name }, "data": data })).unwrap();
+        self.config_map(name).send_replace(Known::Found(Arc::new(Object::ConfigMap(map))));
+    }
+}
+
+impl ObjectSource for Cluster {
+    fn watch(&self, object: &ObjectRef) -> BoxStream<'static, Known> {
+        match object {
+            ObjectRef::ConfigMap { name, .. } => {
+                let receiver = self.config_map(name).subscribe();
+                stream::unfold((receiver, true), |(mut receiver, first)| async move {
+                    if !first {
+                        receiver.changed().await.ok()?;
+                    }
+                    let known = receiver.borrow_and_update().clone();
+                    Some((known, (receiver, false)))
+                })
+                .boxed()
+            }
+            _ => stream::iter([Known::Found(Arc::new(Object::Services(vec![])))]).boxed(),
+        }
+    }
+}
+
+/// A node with a thousand places.
+fn node() -> Arc<Node> {
+    let labels = json!({ "kubernetes.io/hostname": "node", "kubernetes.io/os": "linux" });
+    Arc::new(serde_json::from_value(json!({ "metadata": { "name": "node", "labels": labels } })).unwrap())
+}
+
+fn facts() -> NodeFacts {
+    let capacity = [("cpu", "4"), ("memory", "8Gi"), ("pods", "1000")];
+    NodeFacts {
+        capacity: capacity.map(|(name, amount)| (name.to_owned(), amount.to_owned())).into(),
+        operating_system: "linux".to_owned(),
+        ..NodeFacts::default()
     }
 }
 
 struct World {
     journal: Arc<Journal>,
+    cluster: Arc<Cluster>,
     objects: mpsc::UnboundedSender<ObjectEvent>,
     events: mpsc::Sender<ProviderEvent>,
     tasks: Tasks,
@@ -144,7 +223,10 @@ impl World {
     /// A dispatcher whose provider already runs `known`.
     fn start(known: &[&str]) -> Self {
         let journal = Arc::new(Journal::default());
-        let info = Info { features: Features { watch: true, ..Features::default() }, ..Info::default() };
+        let features = Features { watch: true, update: true, refresh: true, ..Features::default() };
+        let kinds = ["configMap", "projected"].map(str::to_owned).to_vec();
+        let info = Info { features, volume_kinds: kinds, node: facts() };
+        let (cluster, tasks) = (Arc::new(Cluster::default()), Tasks::new());
         let script = Script {
             journal: journal.clone(),
             health: watch::Sender::new(Health { info: Some(info), ..Health::default() }),
@@ -154,14 +236,22 @@ impl World {
             provider: Arc::new(script),
             store: journal.clone(),
             events: journal.clone(),
-            host_ip: "10.0.0.1".to_owned(),
+            objects: Objects::new(cluster.clone(), tasks.clone()),
+            prober: None,
+            node: NodeIdentity {
+                name: "node".to_owned(),
+                address: "10.0.0.1".parse().unwrap(),
+                kubernetes_service: None,
+            },
         });
         let (objects, mut receiver) = mpsc::unbounded_channel();
         let (events, provider_events) = mpsc::channel(16);
-        let tasks = Tasks::new();
         let stream = stream::poll_fn(move |context| receiver.poll_recv(context)).boxed();
-        tasks.spawn("pods", run(shared, Arc::default(), tasks.clone(), stream, provider_events));
-        Self { journal, objects, events, tasks }
+        tasks.spawn(
+            "pods",
+            run(shared, Arc::default(), tasks.clone(), stream, provider_events, watch::channel(Some(node())).1),
+        );
+        Self { journal, cluster, objects, events, tasks }
     }
 
     fn send(&self, event: ObjectEvent) {
@@ -278,6 +368,9 @@ async fn after_a_restart_a_pod_that_both_sides_know_is_left_alone() {
             held: None,
             failed: false,
             stopped: false,
+            allocated: None,
+            resize: None,
+            probed: &crate::status::unprobed,
             host_ip: "10.0.0.1",
             now: &now,
         };
@@ -499,4 +592,155 @@ async fn a_provider_that_never_stops_telling_ends_does_not_hold_up_a_deletion() 
     world.end().await;
     let at = |entry: &str| journal.iter().position(|have| have == entry);
     assert!(at("patch u1 Succeeded").is_some() && at("patch u1 Succeeded") < at("remove u1"), "{journal:?}");
+}
+
+/// A pod with the ConfigMap `settings` as files.
+fn with_files(uid: &str) -> Pod {
+    object(uid, 1, json!({ "spec": { "volumes": [{ "name": "v", "configMap": { "name": "settings" } }] } }))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_whose_config_map_is_missing_waits_with_an_event_and_goes_on_by_itself() {
+    let world = World::start(&[]);
+    world.send(ObjectEvent::Relisted(vec![with_files("u1")]));
+    world.journal.wait_for("event u1 FailedMount").await;
+    world.settle().await;
+    let message = world.journal.messages.lock().unwrap().join("");
+    assert_eq!(message, "MountVolume.SetUp failed for volume \"v\" : configmap \"settings\" not found");
+    assert_eq!(world.journal.count("create"), 0);
+    world.cluster.put("settings", json!({ "k": "1" }));
+    world.journal.wait_for("patch u1 Running").await;
+    let journal = world.end().await;
+    assert_eq!(journal.iter().filter(|entry| entry.starts_with("event")).count(), 1, "{journal:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_changed_config_map_reaches_the_provider_once_and_writes_nothing() {
+    let world = World::start(&[]);
+    world.cluster.put("settings", json!({ "k": "1" }));
+    world.send(ObjectEvent::Relisted(vec![with_files("u1")]));
+    world.journal.wait_for("patch u1 Running").await;
+    world.cluster.put("settings", json!({ "k": "2" }));
+    world.journal.wait_for("file u1 k=2").await;
+    // The same again, and then gone: a running pod keeps what it has.
+    world.cluster.put("settings", json!({ "k": "2" }));
+    world.settle().await;
+    world.cluster.config_map("settings").send_replace(Known::Missing);
+    let journal = world.end().await;
+    assert_eq!(journal, ["create u1", "patch u1 Running", "file u1 k=2", "event u1 FailedMount"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_that_waits_for_a_config_map_is_deleted_without_the_provider() {
+    let world = World::start(&[]);
+    world.send(ObjectEvent::Relisted(vec![with_files("u1")]));
+    world.journal.wait_for("event u1 FailedMount").await;
+    let mut pod = with_files("u1");
+    pod.metadata = deleted("u1", 1001).metadata;
+    world.send(ObjectEvent::Applied(pod));
+    world.journal.wait_for("remove u1").await;
+    let journal = world.end().await;
+    assert!(!journal.iter().any(|entry| entry.starts_with("delete") || entry.starts_with("create")), "{journal:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_restart_the_provider_gets_the_files_again_and_the_api_server_hears_nothing() {
+    let world = World::start(&["u1"]);
+    world.cluster.put("settings", json!({ "k": "2" }));
+    let mut pod = with_files("u1");
+    pod.status = Some(running());
+    world.send(ObjectEvent::Relisted(vec![pod]));
+    world.journal.wait_for("file u1 k=2").await;
+    assert_eq!(world.journal.count("create"), 0);
+    world.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_that_asks_for_more_than_there_is_fails_as_on_a_kubelet() {
+    let world = World::start(&[]);
+    let wants = |cpu: &str| {
+        let container = json!({ "name": "c", "image": "i", "resources": { "requests": { "cpu": cpu } } });
+        json!({ "spec": { "containers": [container] } })
+    };
+    world.send(ObjectEvent::Relisted(vec![object("u1", 1, wants("3"))]));
+    world.journal.wait_for("patch u1 Running").await;
+    let mut second = object("u2", 1, wants("2"));
+    second.metadata.name = Some("q".to_owned());
+    world.send(ObjectEvent::Applied(second.clone()));
+    world.journal.wait_for("patch u2 Failed").await;
+    let status = world.journal.last_patch.lock().unwrap()["status"].clone();
+    assert_eq!(status["reason"], "OutOfcpu");
+    let message =
+        "Pod was rejected: Node didn't have enough resource: cpu, requested: 2000, used: 3000, capacity: 4000";
+    assert_eq!(status["message"], message);
+    // A DaemonSet's pod waits instead, and starts when there is room.
+    let owner = json!([{ "apiVersion": "apps/v1", "kind": "DaemonSet", "name": "d", "uid": "d", "controller": true }]);
+    let mut third = object("u3", 1, wants("2"));
+    third.metadata.name = Some("r".to_owned());
+    third.metadata.owner_references = serde_json::from_value(owner).unwrap();
+    world.send(ObjectEvent::Applied(third));
+    world.journal.wait_for("event u3 OutOfcpu").await;
+    world.settle().await;
+    assert_eq!(world.journal.count("create u3"), 0);
+    world.send(ObjectEvent::Deleted(object("u1", 1, wants("3"))));
+    world.journal.wait_for("delete u1 0").await;
+    world.tell(ProviderEvent::Gone(PodKey::new("u1", "n", "p"))).await;
+    world.journal.wait_for("patch u3 Running").await;
+    let journal = world.end().await;
+    assert_eq!(journal.iter().filter(|entry| entry.starts_with("event u3")).count(), 1, "{journal:?}");
+    assert!(!journal.contains(&"patch u3 Failed".to_owned()), "{journal:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_past_its_active_deadline_is_stopped_then_failed_and_its_object_stays() {
+    let world = World::start(&[]);
+    let now = k8s_openapi::jiff::Timestamp::now().to_string();
+    let extra = json!({ "spec": { "activeDeadlineSeconds": 60 }, "status": { "startTime": now } });
+    world.send(ObjectEvent::Relisted(vec![object("u1", 1, extra)]));
+    world.journal.wait_for("delete u1 30").await;
+    world.tell(stopped("u1")).await;
+    world.journal.wait_for("patch u1 Failed").await;
+    let status = world.journal.last_patch.lock().unwrap()["status"].clone();
+    assert_eq!(status["reason"], "DeadlineExceeded");
+    let journal = world.end().await;
+    assert_eq!(
+        journal,
+        ["create u1", "patch u1 Running", "event u1 DeadlineExceeded", "delete u1 30", "patch u1 Failed"]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_resize_that_the_provider_refuses_is_answered_and_the_answer_goes_away_with_it() {
+    let world = World::start(&[]);
+    let wants = |cpu: &str, generation: i64| {
+        let container = json!({ "name": "c", "image": "i", "resources": { "requests": { "cpu": cpu } } });
+        json!({ "spec": { "containers": [container] }, "metadata": { "generation": generation } })
+    };
+    world.journal.refuses_updates.store(true, Ordering::Relaxed);
+    world.send(ObjectEvent::Relisted(vec![object("u1", 1, wants("1", 1))]));
+    world.journal.wait_for("patch u1 Running").await;
+    world.send(ObjectEvent::Applied(object("u1", 2, wants("2", 2))));
+    world.journal.wait_for("event u1 ProviderUnsupported").await;
+    world.settle().await;
+    let status = world.journal.last_patch.lock().unwrap()["status"].clone();
+    let pending: Vec<_> =
+        status["conditions"].as_array().unwrap().iter().filter(|c| c["type"] == "PodResizePending").collect();
+    assert_eq!((&pending[0]["status"], &pending[0]["reason"]), (&json!("True"), &json!("Infeasible")), "{status}");
+    assert_eq!(pending[0]["observedGeneration"], 2);
+    world.send(ObjectEvent::Applied(object("u1", 3, wants("1", 3))));
+    world.settle().await;
+    let status = world.journal.last_patch.lock().unwrap()["status"].clone();
+    assert!(
+        status["conditions"].as_array().unwrap().contains(&json!({ "$patch": "delete", "type": "PodResizePending" })),
+        "{status}"
+    );
+    world.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_that_failed_before_a_restart_is_left_as_it_is() {
+    let world = World::start(&[]);
+    let status = json!({ "phase": "Failed", "reason": "OutOfcpu", "message": "Pod was rejected: full" });
+    world.send(ObjectEvent::Relisted(vec![object("u1", 1, json!({ "status": status }))]));
+    assert_eq!(world.end().await, Vec::<String>::new());
 }

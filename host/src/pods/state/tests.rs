@@ -2,9 +2,10 @@
 
 use proptest::prelude::*;
 
+use super::machine::FIRST_POLL;
 use super::*;
 
-const POLICY: Policy = Policy { may_restart: true, watches: true, updates: true };
+const POLICY: Policy = Policy { may_restart: true, watches: true, updates: true, grace: 30 };
 
 fn away() -> Error {
     Error::Unavailable { message: "away".to_owned(), retry_after: None }
@@ -78,7 +79,7 @@ fn a_pod_deleted_before_the_provider_was_asked_needs_no_provider() {
 fn a_refused_pod_fails_and_says_why() {
     let (machine, actions) =
         run(Machine::new(POLICY), vec![Event::Due, Event::Created(Err(Error::Invalid("no GPUs".to_owned())))]);
-    let failure = Failure { reason: "ProviderInvalid", message: "no GPUs".to_owned() };
+    let failure = Failure::of_pod("ProviderInvalid", "no GPUs");
     assert_eq!((machine.state, actions), (State::Ended, vec![Action::Record(failure.clone()), Action::Fail(failure)]));
 }
 
@@ -184,6 +185,73 @@ fn finalizers_of_others_keep_the_object_and_we_leave_it_alone() {
     assert_eq!((machine.state, actions), (State::Removing, vec![]));
 }
 
+#[test]
+fn a_pod_that_cannot_be_resolved_waits_and_its_deletion_needs_no_provider() {
+    let missing = Failure::of_pod("FailedMount", "no such ConfigMap");
+    let (machine, actions) = run(Machine::new(POLICY), vec![Event::Due, Event::Unresolved(missing.clone())]);
+    assert_eq!(machine.state, State::Pending);
+    assert_eq!(actions, vec![Action::Record(missing.clone()), Action::Hold(missing.clone())]);
+    let (deleted, actions) = machine.clone().next(Event::Wished(Wish::Stop(30)));
+    assert_eq!((deleted.state, actions), (State::Finishing, vec![]));
+    // The object is there by now.
+    let (machine, actions) = machine.next(Event::Due);
+    assert_eq!((machine.state, actions), (State::Creating, vec![Action::Create]));
+    // Deleted while it was being looked up.
+    let (machine, _) = machine.next(Event::Wished(Wish::Stop(30)));
+    let (machine, actions) = machine.next(Event::Unresolved(missing));
+    assert_eq!((machine.state, actions), (State::Finishing, vec![]));
+}
+
+#[test]
+fn a_running_pod_whose_change_cannot_be_resolved_runs_on_and_the_change_is_owed() {
+    let missing = Failure::of_pod("FailedMount", "no such ConfigMap");
+    let (machine, actions) = run(running(), vec![Event::Changed, Event::Unresolved(missing.clone())]);
+    assert_eq!((machine.state, actions), (State::Running, vec![Action::Record(missing)]));
+    let (machine, actions) = machine.next(Event::Due);
+    assert_eq!((machine.state, actions), (State::Updating, vec![Action::Update]));
+}
+
+#[test]
+fn a_pod_that_ran_for_too_long_is_stopped_and_stays_with_the_verdict() {
+    let late = Failure::of_pod("DeadlineExceeded", "too long");
+    let (machine, actions) = running().next(Event::Expired(late.clone()));
+    assert_eq!((machine.state, actions), (State::Stopping, vec![Action::Delete(30), Action::Record(late.clone())]));
+    let (ended, actions) = machine.clone().next(Event::Reported(true));
+    assert_eq!((ended.state, actions), (State::Ended, vec![Action::Fail(late.clone())]));
+    // Deleted meanwhile: the shorter grace counts, and the object goes.
+    let (machine, actions) = machine.next(Event::Wished(Wish::Stop(1)));
+    assert_eq!(actions, vec![Action::Delete(1)]);
+    let (machine, actions) = machine.next(Event::Lost);
+    assert_eq!((machine.state, actions), (State::Finishing, vec![Action::Fail(late)]));
+}
+
+#[test]
+fn a_pod_that_ran_for_too_long_while_a_call_was_under_way_is_stopped_when_it_ends() {
+    let late = Failure::of_pod("DeadlineExceeded", "too long");
+    let (machine, actions) = run(Machine::new(POLICY), vec![Event::Due, Event::Expired(late.clone())]);
+    assert_eq!((machine.state, actions), (State::Creating, vec![Action::Record(late)]));
+    let (machine, actions) = machine.next(Event::Created(Ok(false)));
+    assert_eq!((machine.state, actions), (State::Stopping, vec![Action::Delete(30)]));
+}
+
+#[test]
+fn a_pod_that_was_not_admitted_fails_and_the_provider_never_hears_of_it() {
+    let full = Failure::of_pod("OutOfcpu", "full");
+    let (machine, actions) = Machine::new(POLICY).next(Event::Rejected(full.clone()));
+    assert_eq!((machine.state, actions), (State::Ended, vec![Action::Fail(full)]));
+    let (machine, actions) = machine.next(Event::Wished(Wish::Stop(30)));
+    assert_eq!((machine.state, actions), (State::Finishing, vec![]));
+}
+
+#[test]
+fn a_provider_that_was_started_again_during_a_deletion_is_told_again_with_what_is_left() {
+    let (machine, _) = run(running(), vec![Event::Wished(Wish::Stop(30)), Event::Deleted(Ok(()))]);
+    let (machine, actions) = machine.next(Event::Forgotten(12));
+    assert_eq!((machine.state, actions), (State::Stopping, vec![Action::Delete(12)]));
+    let (machine, actions) = running().next(Event::Forgotten(12));
+    assert_eq!((machine.state, actions), (State::Running, vec![]));
+}
+
 fn event() -> impl Strategy<Value = Event> {
     let error = prop_oneof![
         Just(away()),
@@ -197,11 +265,17 @@ fn event() -> impl Strategy<Value = Event> {
         wish.prop_map(Event::Wished),
         Just(Event::Changed),
         Just(Event::Due),
+        Just(Event::Loading),
+        Just(Event::Unresolved(Failure::of_pod("x", "x"))),
+        Just(Event::Unreachable(Failure::of_pod("x", "x"))),
+        Just(Event::Rejected(Failure::of_pod("x", "x"))),
+        Just(Event::Expired(Failure::of_pod("x", "x"))),
         outcome.clone().prop_map(Event::Created),
         outcome.prop_map(Event::Updated),
         prop_oneof![Just(Ok(())), error.prop_map(Err)].prop_map(Event::Deleted),
         any::<bool>().prop_map(Event::Reported),
         Just(Event::Lost),
+        (0..60_u32).prop_map(Event::Forgotten),
         Just(Event::Written),
         Just(Event::Removed),
     ]
@@ -214,14 +288,14 @@ proptest! {
         watches: bool,
         may_restart: bool,
     ) {
-        let mut machine = Machine::new(Policy { watches, may_restart, updates: true });
+        let mut machine = Machine::new(Policy { watches, may_restart, ..POLICY });
         let (mut ever_unwanted, mut ended) = (false, false);
         for event in events {
             // The API server never brings back what it has deleted.
             if matches!(event, Event::Wished(Wish::Stop(_))) && machine.wish == Wish::Vanished {
                 continue;
             }
-            ever_unwanted |= matches!(event, Event::Wished(_));
+            ever_unwanted |= matches!(event, Event::Wished(_) | Event::Expired(_));
             let before = machine.state;
             let written = matches!(event, Event::Written);
             let (next, actions) = machine.next(event);
@@ -239,5 +313,35 @@ proptest! {
             }
             machine = next;
         }
+    }
+}
+
+/// What a provider and an API server that answer in the end say to a machine in this state.
+fn fair(machine: &Machine) -> Event {
+    match machine.state {
+        State::Pending | State::Running | State::Ended => Event::Wished(Wish::Vanished),
+        State::Creating => Event::Created(Ok(false)),
+        State::Updating => Event::Updated(Ok(false)),
+        State::Stopping => Event::Deleted(Err(Error::NotFound)),
+        State::Finishing => Event::Written,
+        State::Removing | State::Gone => Event::Wished(Wish::Vanished),
+    }
+}
+
+proptest! {
+    #[test]
+    fn whatever_happened_a_deleted_pod_comes_to_its_end_once_everybody_answers(
+        events in proptest::collection::vec(event(), 0..40),
+        watches: bool,
+        may_restart: bool,
+    ) {
+        let machine = Machine::new(Policy { watches, may_restart, ..POLICY });
+        let (mut machine, _) = run(machine, events.into_iter().filter(|event| !matches!(event, Event::Wished(Wish::Vanished))).collect());
+        (machine, _) = machine.next(Event::Wished(Wish::Vanished));
+        for _ in 0..8 {
+            let event = fair(&machine);
+            (machine, _) = machine.next(event);
+        }
+        prop_assert_eq!(machine.state, State::Gone);
     }
 }

@@ -89,3 +89,14 @@ fn headers_that_cannot_be_sent_make_a_check_impossible() {
         Check::Impossible("\"X A\" is not the name of a header".to_owned())
     );
 }
+
+#[test]
+fn a_command_is_expanded_with_the_literal_variables_of_its_container_alone() {
+    let container = json!({ "name": "c", "env": [
+        { "name": "FILE", "value": "/tmp/healthy" }, { "name": "IP", "valueFrom": { "fieldRef": { "fieldPath": "status.podIP" } } },
+    ] });
+    let probe = json!({ "exec": { "command": ["cat", "$(FILE)", "$$(FILE)", "$(IP)", "$(NOPE)"] } });
+    let check = Check::of(&serde_json::from_value(probe).unwrap(), &serde_json::from_value(container).unwrap());
+    let words = ["cat", "/tmp/healthy", "$(FILE)", "$(IP)", "$(NOPE)"];
+    assert_eq!(check, Check::Command(words.map(str::to_owned).to_vec()));
+}
