@@ -3,12 +3,24 @@
 //! In: the control plane, the pluglet binary and the components that `cargo xtask test` names in the environment. Out: [`World`], [`Node`].
 //! Invariant: a test owns its node and its namespace; nothing of it is left when it ends, and a failure leaves the logs.
 
+mod backend;
+mod calls;
+mod history;
+mod manifests;
 mod node;
 mod pods;
+mod reveal;
+mod table;
 mod world;
 
-pub use node::{Node, NodeOptions};
-pub use pods::{is_running, phase, pod, template, uid};
+pub use backend::Workload;
+pub use calls::{by, most_open_at_once, pod_writes};
+pub use history::{Happened, History};
+pub use manifests::{config_map, secret, service, typed_secret, with};
+pub use node::{Identity, Node, NodeOptions};
+pub use pods::{condition, container, is_running, name, phase, pod, revealing, template, uid};
+pub use reveal::{claims, file_text, lifetime, revealed, variable};
+pub use table::{Row, check_rows};
 pub use world::World;
 
 use std::path::PathBuf;

@@ -12,8 +12,10 @@ use controlplane::wait::{Answer, until};
 use controlplane::{ControlPlane, Process};
 use k8s_openapi::api::core::v1::Node as NodeObject;
 use kube::{Api, Client};
+use rustix::process::Signal;
 use tempfile::TempDir;
 
+use crate::backend::{self, Workload};
 use crate::{SOON, binary, components};
 
 /// How a node is started.
@@ -25,13 +27,43 @@ pub struct NodeOptions {
     pub flags: Vec<String>,
     /// The text of `pluglet.yaml`.
     pub config: &'static str,
-    /// With an administrator's rights instead of a node's.
-    pub admin: bool,
+    /// Who it is to the API server.
+    pub identity: Identity,
+}
+
+/// Who a node is to the API server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Identity {
+    /// `system:node:NAME`, as a kubelet is: the node authorizer and the admission plugin NodeRestriction say what it may.
+    #[default]
+    Node,
+    /// Who may do everything.
+    Admin,
+    /// A service account, with what RBAC gives to it.
+    ServiceAccount {
+        /// Where it is.
+        namespace: &'static str,
+        /// Its name.
+        name: &'static str,
+    },
+}
+
+impl Identity {
+    fn kubeconfig(self, plane: &ControlPlane, node: &str) -> Result<PathBuf> {
+        match self {
+            Self::Node => plane.kubeconfig_node(node),
+            Self::Admin => Ok(plane.kubeconfig_admin().to_owned()),
+            Self::ServiceAccount { namespace, name } => {
+                let user = format!("system:serviceaccount:{namespace}:{name}");
+                plane.kubeconfig_user(&format!("account-{node}"), &user, Some("system:serviceaccounts"))
+            }
+        }
+    }
 }
 
 impl Default for NodeOptions {
     fn default() -> Self {
-        Self { provider: "mock", flags: vec![], config: "", admin: false }
+        Self { provider: "mock", flags: vec![], config: "", identity: Identity::Node }
     }
 }
 
@@ -63,8 +95,7 @@ impl Node {
         let state = tempfile::Builder::new().prefix("pluglet-test-").tempdir()?;
         fs::write(state.path().join("pluglet.yaml"), options.config)?;
         share_compiled(plane, state.path())?;
-        let kubeconfig =
-            if options.admin { plane.kubeconfig_admin().to_owned() } else { plane.kubeconfig_node(name)? };
+        let kubeconfig = options.identity.kubeconfig(plane, name)?;
         let client_ca = plane.client_ca_file();
         let port = controlplane::ports::one()?;
         let log = plane.dir().join("logs").join(format!("{name}.1.log"));
@@ -119,6 +150,30 @@ impl Node {
             Ok(line.map_or_else(|| Answer::NotYet(self.process.log_tail(5)), |line| Answer::Yes(line.to_owned())))
         })
         .await
+    }
+
+    /// Stops the process in its tracks (SIGSTOP): it sees and does nothing until [`Self::thaw`].
+    pub fn freeze(&self) -> Result<()> {
+        self.process.signal(Signal::STOP)
+    }
+
+    /// Lets the process go on.
+    pub fn thaw(&self) -> Result<()> {
+        self.process.signal(Signal::CONT)
+    }
+
+    /// What the mock provider has in its memory that outlives it, whoever put it there.
+    pub fn workloads(&self) -> Result<Vec<Workload>> {
+        backend::workloads(&self.memory())
+    }
+
+    /// Takes all pods from the mock provider, as a backend that loses them does. Only while the process does not run.
+    pub fn lose_workloads(&self) -> Result<()> {
+        fs::remove_file(self.memory()).with_context(|| self.memory().display().to_string())
+    }
+
+    fn memory(&self) -> PathBuf {
+        self.state.path().join("kv").join(&self.name).join(format!("{}.kv", self.options.provider))
     }
 
     /// The process id.

@@ -2,8 +2,10 @@
 //!
 //! In: names, annotations of the mock provider. Out: objects. Invariant: a pod made here can only be scheduled to the test's own node.
 
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodCondition};
 use serde_json::{Value, json};
+
+use crate::manifests::extend;
 
 /// A pod template for `node`, for Deployments and the like.
 #[must_use]
@@ -33,6 +35,19 @@ pub fn pod(node: &str, name: &str, annotations: &Value, restart_policy: &str) ->
     pod
 }
 
+/// A bare pod with more in its spec, without a token unless `spec` asks for one, whose log begins with what the provider holds.
+#[must_use]
+pub fn revealing(node: &str, name: &str, annotations: &Value, spec: &Value) -> Value {
+    let mut all = json!({ "mock.pluglet.dev/reveal": "true" });
+    extend(&mut all, annotations);
+    let mut pod = pod(node, name, &all, "Always");
+    if let Some(own) = pod.get_mut("spec") {
+        extend(own, &json!({ "automountServiceAccountToken": false }));
+        extend(own, spec);
+    }
+    pod
+}
+
 /// `status.phase`.
 #[must_use]
 pub fn phase(pod: &Pod) -> &str {
@@ -45,8 +60,26 @@ pub fn is_running(pod: &Pod) -> bool {
     phase(pod) == "Running" && pod.metadata.deletion_timestamp.is_none()
 }
 
+/// `metadata.name`.
+#[must_use]
+pub fn name(pod: &Pod) -> &str {
+    pod.metadata.name.as_deref().unwrap_or_default()
+}
+
 /// `metadata.uid`.
 #[must_use]
 pub fn uid(pod: &Pod) -> &str {
     pod.metadata.uid.as_deref().unwrap_or_default()
+}
+
+/// The condition of that type.
+#[must_use]
+pub fn condition<'a>(pod: &'a Pod, type_: &str) -> Option<&'a PodCondition> {
+    pod.status.as_ref()?.conditions.as_ref()?.iter().find(|condition| condition.type_ == type_)
+}
+
+/// The status of the regular container of that name.
+#[must_use]
+pub fn container<'a>(pod: &'a Pod, name: &str) -> Option<&'a ContainerStatus> {
+    pod.status.as_ref()?.container_statuses.as_ref()?.iter().find(|status| status.name == name)
 }

@@ -8,13 +8,15 @@ use std::process::{Output, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use controlplane::wait::{Answer, until};
 use controlplane::{ControlPlane, TestNamespace};
 use futures::StreamExt;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Event as PodEvent, Pod};
+use kube::api::ListParams;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{Node, NodeOptions, SOON, phase};
 
@@ -86,6 +88,60 @@ impl World {
             bail!("kubectl apply: {}", String::from_utf8_lossy(&output.stderr));
         }
         Ok(())
+    }
+
+    /// kubectl create, for all of these in one call. Unlike apply it leaves no annotation behind.
+    pub async fn create(&self, objects: &[Value]) -> Result<()> {
+        let list = json!({ "apiVersion": "v1", "kind": "List", "items": objects });
+        let output = self.kubectl_output(&["create", "-f", "-"], Some(list.to_string())).await?;
+        if !output.status.success() {
+            bail!("kubectl create: {}", String::from_utf8_lossy(&output.stderr));
+        }
+        Ok(())
+    }
+
+    /// A pod that is there.
+    pub async fn pod(&self, name: &str) -> Result<Pod> {
+        self.pods().get(name).await.with_context(|| format!("pod {name}"))
+    }
+
+    /// What the provider holds of a container, see [`crate::revealed`].
+    pub async fn revealed(&self, pod: &str, container: &str) -> Result<Value> {
+        crate::revealed(&self.pods(), pod, container).await
+    }
+
+    /// Waits until the provider holds of the container `main` what `wanted` asks for; answers it.
+    pub async fn until_revealed(&self, pod: &str, what: &str, wanted: impl Fn(&Value) -> bool) -> Result<Value> {
+        until(&format!("the provider to hold for {pod}: {what}"), SOON, async || {
+            Ok(match self.revealed(pod, "main").await {
+                Ok(held) if wanted(&held) => Answer::Yes(held),
+                Ok(held) => Answer::NotYet(held.to_string()),
+                Err(error) => Answer::NotYet(format!("{error:#}")),
+            })
+        })
+        .await
+    }
+
+    /// All events of the namespace.
+    pub async fn events(&self) -> Result<Vec<PodEvent>> {
+        let events = Api::<PodEvent>::namespaced(self.client.clone(), self.namespace.name());
+        Ok(events.list(&ListParams::default()).await?.items)
+    }
+
+    /// Waits for an event on the pod with this UID whose reason is that and whose message has `part` in it; answers the message.
+    pub async fn until_event(&self, uid: &str, reason: &str, part: &str) -> Result<String> {
+        until(&format!("an event {reason} that says {part:?}"), SOON, async || {
+            let of_pod = |event: &PodEvent| event.involved_object.uid.as_deref() == Some(uid);
+            let events: Vec<_> = self.events().await?.into_iter().filter(of_pod).collect();
+            let told = events.iter().find_map(|event| {
+                let message = event.message.clone().unwrap_or_default();
+                (event.reason.as_deref() == Some(reason) && message.contains(part)).then_some(message)
+            });
+            let seen =
+                || events.iter().map(|event| format!("{:?}: {:?}", event.reason, event.message)).collect::<Vec<_>>();
+            Ok(told.map_or_else(|| Answer::NotYet(seen().join("; ")), Answer::Yes))
+        })
+        .await
     }
 
     /// Waits until the namespace's pods are as wanted; answers them.

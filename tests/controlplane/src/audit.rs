@@ -48,6 +48,8 @@ pub struct Call {
     pub received: Timestamp,
     /// When this stage of it was done: for a watch its beginning, for all else its end.
     pub answered: Timestamp,
+    /// For a watch: when it ended. None while it is open.
+    pub ended: Option<Timestamp>,
 }
 
 impl Call {
@@ -103,6 +105,10 @@ fn parse(text: &str) -> Result<Vec<Call>> {
         // The last line may be half written.
         let Ok(event) = serde_json::from_str::<Event>(line) else { continue };
         if event.verb == "watch" && event.stage != "ResponseStarted" {
+            let begun = seen.get(&event.audit_id).and_then(|index| calls.get_mut(*index));
+            if let Some(begun) = begun.filter(|_| event.stage == "ResponseComplete") {
+                begun.ended = Some(event.answered);
+            }
             continue;
         }
         let id = event.audit_id.clone();
@@ -176,6 +182,7 @@ impl From<Event> for Call {
             uri: event.uri,
             received: event.received,
             answered: event.answered,
+            ended: None,
         }
     }
 }
@@ -193,7 +200,10 @@ mod tests {
     #[test]
     fn a_watch_counts_when_it_begins_and_not_when_it_ends() {
         let text = [line("a", "ResponseStarted", "watch", 200), line("a", "ResponseComplete", "watch", 200)].join("\n");
-        assert_eq!(parse(&text).unwrap().len(), 1);
+        let calls = parse(&text).unwrap();
+        assert_eq!((calls.len(), calls[0].ended.is_some()), (1, true));
+        let open = parse(&line("a", "ResponseStarted", "watch", 200)).unwrap();
+        assert_eq!((open.len(), open[0].ended), (1, None));
         assert_eq!(parse(&line("b", "ResponseComplete", "watch", 200)).unwrap().len(), 0);
     }
 

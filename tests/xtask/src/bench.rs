@@ -22,6 +22,7 @@ mod bare;
 mod kwok;
 mod load;
 mod observer;
+mod references;
 mod report;
 mod requests;
 mod round;
@@ -29,7 +30,7 @@ mod stats;
 mod usage;
 
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
@@ -45,9 +46,9 @@ use report::Report;
 /// Arguments of `bench`.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// Pods in a burst
-    #[arg(long, default_value_t = 500)]
-    pods: usize,
+    /// Pods in a burst [default: 500; 2000 with --references]
+    #[arg(long)]
+    pods: Option<usize>,
     /// Rounds of each subject
     #[arg(long, default_value_t = 3)]
     rounds: usize,
@@ -63,6 +64,9 @@ pub(crate) struct Arguments {
     /// Not pods, but the sandbox alone, without a control plane
     #[arg(long, conflicts_with_all = ["peer", "only", "json"])]
     sandbox: Option<Sandbox>,
+    /// Not a burst, but what pods cost that name a Secret, a ConfigMap and a token, beside as many that name nothing
+    #[arg(long, conflicts_with_all = ["peer", "only", "json", "sandbox", "rounds"])]
+    references: bool,
     /// Where everything measured goes; by default bench.json in cargo's target directory
     #[arg(long)]
     json: Option<PathBuf>,
@@ -89,6 +93,9 @@ enum Sandbox {
 /// Tells the optimised build of this program that everything was just built, itself included.
 const BUILT: &str = "PLUGLET_BENCH_BUILT";
 
+/// Pods in a burst, unless told otherwise.
+const PODS: usize = 500;
+
 /// What all rounds share.
 struct Bench<'a> {
     plane: &'a ControlPlane,
@@ -108,7 +115,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if let Some(sandbox) = arguments.sandbox {
         return measure(&workspace, sandbox);
     }
-    let subjects = subjects(arguments);
+    let subjects = if arguments.references { vec![Subject::Pluglet] } else { subjects(arguments) };
     if std::env::var_os(BUILT).is_none() {
         build(&workspace, subjects.contains(&Subject::Pluglet))?;
     }
@@ -128,24 +135,22 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             plane: &plane,
             client,
             namespace: namespace.name().to_owned(),
-            pods: arguments.pods,
+            pods: arguments.pods.unwrap_or(if arguments.references { references::PODS } else { PODS }),
             writers: arguments.writers,
             pluglet: workspace.binary("pluglet", "release"),
             components,
             kwok,
             subjects,
         };
-        let report = match bench.rounds(arguments.rounds).await {
-            Ok(report) => report,
-            Err(error) => {
-                failure::dump(&plane, &failure::directory(&workspace, "bench"), &bench.logs());
-                return Err(error);
-            }
+        let outcome = if arguments.references {
+            references::compare(&bench).await.map(|comparison| println!("\n{comparison}"))
+        } else {
+            bench.report(arguments.rounds, &json).await
         };
-        report.write(&json)?;
-        println!("\n{report}");
-        println!("everything measured: {}", json.display());
-        Ok(())
+        if outcome.is_err() {
+            failure::dump(&plane, &failure::directory(&workspace, "bench"), &bench.logs());
+        }
+        outcome
     })))
 }
 
@@ -174,6 +179,15 @@ fn build(workspace: &Workspace, with_pluglet: bool) -> Result<()> {
 }
 
 impl Bench<'_> {
+    /// All rounds, told and written down.
+    async fn report(&self, rounds: usize, json: &Path) -> Result<()> {
+        let report = self.rounds(rounds).await?;
+        report.write(json)?;
+        println!("\n{report}");
+        println!("everything measured: {}", json.display());
+        Ok(())
+    }
+
     async fn rounds(&self, rounds: usize) -> Result<Report> {
         let version = self.client.apiserver_version().await?.git_version;
         let mut report = Report::new(version, self.pods, self.writers);

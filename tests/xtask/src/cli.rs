@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use crate::{bench, control_plane, demo, lint, pin, plugins, test};
+use crate::{bench, control_plane, demo, lint, pin, plugins, soak, test};
 
 /// Builds, demonstrates, tests and measures pluglet. Each command does all of its own set-up.
 #[derive(Debug, Parser)]
@@ -16,7 +16,9 @@ use crate::{bench, control_plane, demo, lint, pin, plugins, test};
   cargo xtask test                 every rung
   cargo xtask test --rung unit     only what needs neither components nor a cluster
   cargo xtask test deployment      only tests whose name contains \"deployment\"
+  cargo xtask soak --minutes 5     random pods, faults and restarts; at the end all must agree
   cargo xtask bench --pods 500     a burst of pods, beside a bare API client
+  cargo xtask bench --references   what pods cost that name a Secret, a ConfigMap and a token
   cargo xtask control-plane        only the control plane, until Ctrl-C
 
 The Kubernetes binaries come from $KUBEBUILDER_ASSETS, the user's cache, a download or a Go build; see tests/README.md."
@@ -32,6 +34,8 @@ enum Command {
     Demo(demo::Arguments),
     /// Runs the tests, rung by rung
     Test(test::Arguments),
+    /// Lets random things happen to pods, provider and API server for minutes, and checks that all agree in the end
+    Soak(soak::Arguments),
     /// Measures a burst of pods against a bare API client
     Bench(bench::Arguments),
     /// Builds the components in plugins/ and tests/hostile
@@ -51,6 +55,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<()> {
     match arguments.command {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
+        Command::Soak(arguments) => soak::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::BuildPlugins(arguments) => plugins::run(&arguments),
         Command::Lint => lint::lint(),

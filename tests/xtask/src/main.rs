@@ -13,6 +13,7 @@ mod lint;
 mod node;
 mod pin;
 mod plugins;
+mod soak;
 mod test;
 
 use std::process::ExitCode;

@@ -14,8 +14,9 @@ use anyhow::{Result, bail};
 use clap::Args;
 
 use crate::cargo::{self, Workspace};
-use programs::Programs;
+pub(crate) use programs::Programs;
 use rung::Rung;
+pub(crate) use rung::{BINARY, COMPONENTS, pluglet};
 
 /// Arguments of `test`.
 #[derive(Debug, Args)]

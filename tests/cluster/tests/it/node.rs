@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
-use cluster::{NodeOptions, World};
+use cluster::{Identity, NodeOptions, World};
 use controlplane::wait::{Answer, until};
 use k8s_openapi::api::core::v1::Node;
 use kube::Api;
@@ -82,7 +82,7 @@ async fn with_the_flag_sigterm_removes_the_node_if_the_identity_may() -> Result<
     let log = node.log()?;
     assert!(log.contains("the node could not be removed"), "{log}");
 
-    let options = NodeOptions { flags, admin: true, ..NodeOptions::default() };
+    let options = NodeOptions { flags, identity: Identity::Admin, ..NodeOptions::default() };
     let mut node = world.node_with("node-remove", options).await?;
     assert!(node.terminate()?.success());
     let log = node.log()?;

@@ -25,6 +25,14 @@ pub(super) struct Made {
     pub(super) sent: Instant,
 }
 
+/// What a pod names besides its image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Names {
+    Nothing,
+    /// The Secret and the ConfigMap of its own name, and a token.
+    Objects,
+}
+
 /// Where the load goes.
 pub(super) struct Load<'a> {
     pub(super) client: &'a Client,
@@ -32,6 +40,7 @@ pub(super) struct Load<'a> {
     pub(super) node: &'a str,
     pub(super) writers: usize,
     pub(super) tell: Option<UnboundedSender<Work>>,
+    pub(super) names: Names,
 }
 
 impl Load<'_> {
@@ -47,7 +56,7 @@ impl Load<'_> {
 
     async fn create_one(&self, name: String) -> Result<Made> {
         let sent = Instant::now();
-        let created: PodView = self.client.request(requests::create(self.namespace, &name)?).await?;
+        let created: PodView = self.client.request(requests::create(self.namespace, &name, self.names)?).await?;
         requests::send(self.client, requests::bind(self.namespace, &name, self.node)?).await?;
         let made = Made { name, uid: created.metadata.uid, sent };
         self.tell(|| Work::Run(made.clone()));

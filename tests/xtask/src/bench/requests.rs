@@ -6,6 +6,8 @@ use kube::Client;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::load::Names;
+
 /// The part of a pod that is looked at.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct PodView {
@@ -46,8 +48,18 @@ pub(super) async fn send(client: &Client, request: Request<Vec<u8>>) -> Result<(
     Ok(())
 }
 
-/// Creates a pod that no scheduler takes and no service account token is mounted into.
-pub(super) fn create(namespace: &str, name: &str) -> Result<Request<Vec<u8>>> {
+/// Creates a pod that no scheduler takes and no service account token is mounted into but one that it names itself.
+pub(super) fn create(namespace: &str, name: &str, names: Names) -> Result<Request<Vec<u8>>> {
+    let volumes = match names {
+        Names::Nothing => json!([]),
+        Names::Objects => json!([
+            {"name": "settings", "configMap": {"name": name}},
+            {"name": "login", "secret": {"secretName": name}},
+            {"name": "token", "projected": {"sources": [
+                {"serviceAccountToken": {"audience": "bench", "expirationSeconds": 3600, "path": "token"}},
+            ]}},
+        ]),
+    };
     let pod = json!({
         "apiVersion": "v1",
         "kind": "Pod",
@@ -57,9 +69,23 @@ pub(super) fn create(namespace: &str, name: &str) -> Result<Request<Vec<u8>>> {
             "automountServiceAccountToken": false,
             "terminationGracePeriodSeconds": 30,
             "containers": [{"name": "main", "image": "registry.k8s.io/pause:3.10"}],
+            "volumes": volumes,
         },
     });
     request(Method::POST, &format!("/api/v1/namespaces/{namespace}/pods"), JSON, &pod)
+}
+
+/// Creates the Secret and the ConfigMap that a pod of that name names, with as much in them as small ones have.
+pub(super) fn objects(namespace: &str, name: &str) -> Result<[Request<Vec<u8>>; 2]> {
+    let metadata = json!({"name": name});
+    let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata,
+                        "stringData": {"username": "bench", "password": "correct horse battery staple"}});
+    let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata,
+                     "data": {"settings.yaml": "listen: 0.0.0.0:8080\nlog: info\nworkers: 4\n"}});
+    Ok([
+        request(Method::POST, &format!("/api/v1/namespaces/{namespace}/secrets"), JSON, &secret)?,
+        request(Method::POST, &format!("/api/v1/namespaces/{namespace}/configmaps"), JSON, &map)?,
+    ])
 }
 
 /// Binds a pod to a node, as a scheduler does.

@@ -14,14 +14,14 @@ use serde::Serialize;
 
 use super::Bench;
 use super::backend::{Backend, Subject};
-use super::load::{Load, Made};
+use super::load::{Load, Made, Names};
 use super::observer::{Observer, Seen};
 use super::{stats, usage};
 
 /// Before the load, so that start-up work does not count.
 const QUIET: Duration = Duration::from_secs(1);
 /// For all pods to become Running, or to be gone: far beyond what a node that works takes.
-const DEADLINE: Duration = Duration::from_secs(300);
+pub(super) const DEADLINE: Duration = Duration::from_secs(300);
 
 /// Pods that are deleted one at a time, if there are enough.
 const LONE: usize = 20;
@@ -101,6 +101,7 @@ pub(super) async fn run(bench: &Bench<'_>, subject: Subject, number: usize) -> R
         node: &node,
         writers: bench.writers,
         tell: backend.channel(),
+        names: Names::Nothing,
     };
     let timeline = tokio::select! {
         timeline = Box::pin(drive(bench, &load)) => timeline?,

@@ -1,5 +1,6 @@
 //! What a process has used, as `/proc` tells.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::time::Duration;
 
@@ -20,6 +21,36 @@ pub(super) fn memory(pid: u32) -> Result<(f64, f64)> {
     let status = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
     let field = |name| field_megabytes(&status, name).with_context(|| format!("{path} has no {name}"));
     Ok((field("VmRSS:")?, field("VmHWM:")?))
+}
+
+/// TCP connections of the process `pid` to port `port` of this machine.
+pub(super) fn connections(pid: u32, port: u16) -> Result<usize> {
+    let path = format!("/proc/{pid}/fd");
+    let entries = fs::read_dir(&path).with_context(|| format!("cannot read {path}"))?;
+    // A descriptor may be closed while it is looked at.
+    let own: BTreeSet<String> = entries
+        .flatten()
+        .filter_map(|entry| fs::read_link(entry.path()).ok())
+        .filter_map(|link| Some(link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.to_owned()))
+        .collect();
+    let mut count = 0;
+    for table in ["tcp", "tcp6"] {
+        let path = format!("/proc/{pid}/net/{table}");
+        // There is no second table where there is no IPv6.
+        let text = fs::read_to_string(&path).unwrap_or_default();
+        count +=
+            text.lines().filter_map(|line| established_to(line, port)).filter(|inode| own.contains(*inode)).count();
+    }
+    Ok(count)
+}
+
+/// The inode of a line of `/proc/net/tcp` that is an established connection to `port`.
+fn established_to(line: &str, port: u16) -> Option<&str> {
+    const ESTABLISHED: &str = "01";
+    let mut fields = line.split_whitespace().skip(2);
+    let (_, remote_port) = fields.next()?.rsplit_once(':')?;
+    let is_it = u16::from_str_radix(remote_port, 16).ok()? == port && fields.next()? == ESTABLISHED;
+    fields.nth(5).filter(|_| is_it)
 }
 
 /// `utime + stime` of a stat line: the 14th and 15th field. The 2nd, the name, may contain anything, but it ends at the
@@ -46,6 +77,19 @@ mod tests {
     fn a_name_with_spaces_and_parentheses_does_not_shift_the_fields() {
         let stat = "7 (a) b) S 1 1 1 0 -1 4194304 10 0 0 0 250 50 0 0 20 0 9 0 100 1000 200";
         assert_eq!(cpu_ticks(stat), Some(300));
+    }
+
+    #[test]
+    fn only_established_connections_to_the_port_count() {
+        let line = |remote: &str, state: &str| {
+            format!(
+                "   1: 0100007F:C350 0100007F:{remote} {state} 00000000:00000000 00:00000000 00000000  1000        0 4711 1 0"
+            )
+        };
+        assert_eq!(established_to(&line("192B", "01"), 6443), Some("4711"));
+        assert_eq!(established_to(&line("192B", "06"), 6443), None);
+        assert_eq!(established_to(&line("192C", "01"), 6443), None);
+        assert_eq!(established_to("  sl  local_address rem_address   st", 6443), None);
     }
 
     #[test]

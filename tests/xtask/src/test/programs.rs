@@ -14,15 +14,15 @@ use crate::cargo::{self, Workspace};
 
 /// All of them.
 #[derive(Debug)]
-pub(super) struct Programs {
+pub(crate) struct Programs {
     all: Vec<Program>,
 }
 
 /// One of them: the unit tests of a library or binary, or one integration test.
 #[derive(Debug)]
-pub(super) struct Program {
+pub(crate) struct Program {
     /// `package target`.
-    pub(super) title: String,
+    pub(crate) title: String,
     package: String,
     dir: PathBuf,
     path: PathBuf,
@@ -50,7 +50,7 @@ struct Profile {
 
 impl Programs {
     /// Compiles the tests of the whole workspace.
-    pub(super) fn build(workspace: &Workspace) -> Result<Self> {
+    pub(crate) fn build(workspace: &Workspace) -> Result<Self> {
         cargo::heading("compile all tests");
         let mut child = cargo::cargo()
             .args(["test", "--workspace", "--no-run", "--message-format=json-render-diagnostics"])
@@ -69,7 +69,7 @@ impl Programs {
     }
 
     /// The programs of the packages for which `wanted` says so.
-    pub(super) fn of(&self, wanted: impl Fn(&str) -> bool) -> Vec<&Program> {
+    pub(crate) fn of(&self, wanted: impl Fn(&str) -> bool) -> Vec<&Program> {
         self.all.iter().filter(|program| wanted(&program.package)).collect()
     }
 
@@ -85,7 +85,7 @@ impl Programs {
 
 impl Program {
     /// The command that runs it, in its package's directory as cargo does.
-    pub(super) fn command(&self) -> Command {
+    pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(&self.path);
         command.current_dir(&self.dir).env("CARGO_MANIFEST_DIR", &self.dir).env("CARGO_PKG_NAME", &self.package);
         command.stdin(Stdio::null());

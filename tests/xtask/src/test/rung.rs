@@ -16,9 +16,9 @@ use crate::cargo::{self, Workspace};
 use crate::{failure, interrupt, plugins};
 
 /// Tells a test where the pluglet binary is.
-const BINARY: &str = "PLUGLET_BIN";
+pub(crate) const BINARY: &str = "PLUGLET_BIN";
 /// Tells a test the directory with the components of `plugins/` and `tests/hostile`.
-const COMPONENTS: &str = "PLUGLET_COMPONENTS";
+pub(crate) const COMPONENTS: &str = "PLUGLET_COMPONENTS";
 
 /// A rung of the ladder. Use the lowest that can show what is to be shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -98,15 +98,20 @@ pub(super) fn components(workspace: &Workspace, rungs: &[Rung]) -> Result<Option
     plugins::build(workspace, "component").map(Some)
 }
 
+/// The pluglet binary that the tests run, built.
+pub(crate) fn pluglet(workspace: &Workspace) -> Result<PathBuf> {
+    // Together with the tests, so that cargo chooses the same features as for them and has nothing left to compile.
+    cargo::run(cargo::cargo().args(["build", "--workspace", "--tests", "--bin", "pluglet"]))?;
+    Ok(workspace.binary("pluglet", "dev"))
+}
+
 fn cluster(
     workspace: &Workspace,
     programs: &[&Program],
     components: &Path,
     arguments: &Arguments,
 ) -> Result<Vec<String>> {
-    // Together with the tests, so that cargo chooses the same features as for them and has nothing left to compile.
-    cargo::run(cargo::cargo().args(["build", "--workspace", "--tests", "--bin", "pluglet"]))?;
-    let binary = workspace.binary("pluglet", "dev");
+    let binary = pluglet(workspace)?;
     interrupt::block_on(async {
         let plane = interrupt::unless_requested(ControlPlane::start(Options::default())).await?;
         let dumps = failure::directory(workspace, "test");
