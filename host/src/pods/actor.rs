@@ -139,6 +139,8 @@ pub(crate) struct Actor {
     material: Box<Material>,
     /// Something that the pod names has changed.
     wake_up: Arc<Notify>,
+    /// That happened while a call was under way: it is looked at again.
+    woken_in_call: bool,
     /// It waits for something that it names.
     unresolved: bool,
     /// It waits for this node to take it.
@@ -220,6 +222,7 @@ impl Actor {
             resize: Resize::of(&first.object, &baseline, features.update),
             material: Box::default(),
             wake_up: Arc::default(),
+            woken_in_call: false,
             unresolved: false,
             refused_by_node: false,
             outdated: false,

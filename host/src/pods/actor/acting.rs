@@ -184,6 +184,9 @@ impl Actor {
             Answer::Polled(Err(Error::NotFound)) => self.lost(),
             Answer::Polled(Err(error)) => debug!(pod = %self.key, %error, "status call failed; the timer asks again"),
         }
+        if std::mem::take(&mut self.woken_in_call) {
+            self.wake_up.notify_one();
+        }
         if let Some(call) = self.queued.take() {
             self.call_provider(call);
         }

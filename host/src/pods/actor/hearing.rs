@@ -84,7 +84,9 @@ impl Actor {
 
     /// The provider should hear of a change, once all that the pod names is known.
     fn changed(&mut self) {
-        if self.call.is_none() && matches!(self.machine.state, State::Pending | State::Running) {
+        let hears = self.machine.state == State::Pending
+            || (self.machine.state == State::Running && self.shared.features().update);
+        if self.call.is_none() && hears {
             self.material.hold_all(&self.shared, &self.pod, &self.wake_up);
             if !self.material.is_loaded() {
                 self.unresolved = true;
@@ -97,6 +99,8 @@ impl Actor {
     /// Something that the pod names is another, or is there now.
     pub(super) fn named_object_changed(&mut self) {
         self.outdated = true;
+        // The call that is under way may have looked before the change.
+        self.woken_in_call = self.call.is_some();
         if !self.unresolved || self.call.is_some() || !self.material.is_loaded() {
             return;
         }

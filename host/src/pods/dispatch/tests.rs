@@ -744,3 +744,21 @@ async fn a_pod_that_failed_before_a_restart_is_left_as_it_is() {
     world.send(ObjectEvent::Relisted(vec![object("u1", 1, json!({ "status": status }))]));
     assert_eq!(world.end().await, Vec::<String>::new());
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_object_that_appears_while_its_absence_is_being_told_is_not_missed() {
+    for _ in 0..50 {
+        let world = World::start(&[]);
+        let mut pod = with_files("u1");
+        let named = json!([{ "configMapRef": { "name": "more", "optional": true } }]);
+        pod.spec.as_mut().unwrap().containers[0].env_from = serde_json::from_value(named).unwrap();
+        world.send(ObjectEvent::Relisted(vec![pod]));
+        // In the same breath: whichever of watch and call is polled first, the pod must end up running.
+        tokio::task::yield_now().await;
+        world.cluster.put("more", json!({ "a": "1" }));
+        tokio::task::yield_now().await;
+        world.cluster.put("settings", json!({ "k": "1" }));
+        world.journal.wait_for("patch u1 Running").await;
+        world.end().await;
+    }
+}
