@@ -14,7 +14,7 @@ use std::time::Duration;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use pluglet_rules::references::ObjectRef;
-use pluglet_rules::resolve::Known;
+use pluglet_rules::resolve::{Known, Object};
 use tokio::sync::Notify;
 use tokio::time::sleep;
 use tracing::debug;
@@ -108,11 +108,15 @@ impl Index {
             let mut entries = self.lock();
             let Some(entry) = entries.get_mut(object) else { continue };
             // An outage says nothing about an object that was there.
-            if matches!((&known, &entry.known), (Known::Failed(_) | Known::Loading, Known::Found(_))) {
+            if matches!((&known, &entry.known), (Known::Failed(_) | Known::Loading, Known::Found(_) | Known::Missing)) {
                 continue;
             }
+            let is_final = is_immutable(&known);
             entry.known = known;
             entry.holders.iter().for_each(|holder| holder.notify_one());
+            if is_final {
+                break;
+            }
         }
         // The watch is over and its memory given back.
         drop(stream);
@@ -130,6 +134,16 @@ impl Index {
                 return;
             }
         }
+    }
+}
+
+/// An object that says that it will never change need not be watched.
+fn is_immutable(known: &Known) -> bool {
+    let Known::Found(object) = known else { return false };
+    match &**object {
+        Object::ConfigMap(map) => map.immutable == Some(true),
+        Object::Secret(secret) => secret.immutable == Some(true),
+        Object::Services(_) | Object::TrustBundles(_) => false,
     }
 }
 

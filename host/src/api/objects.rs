@@ -74,7 +74,7 @@ fn named(name: &str) -> watcher::Config {
     watcher::Config::default().fields(&format!("metadata.name={name}"))
 }
 
-/// One object. The stream ends after one that says that it will never change.
+/// One object.
 fn one<K>(
     slot: Slot,
     namespace: &str,
@@ -100,13 +100,7 @@ where
 {
     let events = watcher(api(slot.client()), config.timeout(WATCH_SECONDS)).backoff(Pauses::default());
     let state = Collected { objects: BTreeMap::new(), listing: true, failures: 0, read, _slot: slot };
-    let told = events.scan(state, |state, event| future::ready(Some(state.take(event)))).flat_map(stream::iter);
-    told.scan(false, |ended, known| {
-        // The one that ends the stream is still told.
-        let over = std::mem::replace(ended, is_immutable(&known));
-        future::ready((!over).then_some(known))
-    })
-    .boxed()
+    events.scan(state, |state, event| future::ready(Some(state.take(event)))).flat_map(stream::iter).boxed()
 }
 
 /// The list so far, by name.
@@ -143,7 +137,8 @@ where
             }
             Err(error) => {
                 self.failures += 1;
-                return (self.failures >= FAILURES_UNTOLD).then(|| Known::Failed(describe(&error)));
+                // Once there was a list, what is known stays true until the watch says otherwise.
+                return (self.listing && self.failures >= FAILURES_UNTOLD).then(|| Known::Failed(describe(&error)));
             }
         }
         (!self.listing).then(|| (self.read)(&mut self.objects.values()))
@@ -159,15 +154,6 @@ fn config_map(map: ConfigMap) -> Known {
 fn secret(secret: Secret) -> Known {
     let Secret { data, type_, immutable, .. } = secret;
     Known::Found(Arc::new(Object::Secret(Secret { data, type_, immutable, ..Secret::default() })))
-}
-
-fn is_immutable(known: &Known) -> bool {
-    let Known::Found(object) = known else { return false };
-    match &**object {
-        Object::ConfigMap(map) => map.immutable == Some(true),
-        Object::Secret(secret) => secret.immutable == Some(true),
-        Object::Services(_) | Object::TrustBundles(_) => false,
-    }
 }
 
 fn services(services: &mut dyn Iterator<Item = &Service>) -> Known {

@@ -67,14 +67,20 @@ impl PodStore for ClusterPods {
         within(self.client.request_text(request)).await.map(|_| ()).map_err(|error| write_error(error, Write::Delete))
     }
 
-    async fn request_token(&self, key: &PodKey, service_account: &str, spec: &TokenSpec) -> Result<Arc<str>, String> {
+    async fn request_token(
+        &self,
+        key: &PodKey,
+        service_account: &str,
+        spec: &TokenSpec,
+    ) -> Result<(Arc<str>, i64), String> {
         let accounts = Api::<ServiceAccount>::namespaced(self.client.clone(), &key.namespace);
         let request = token_request(key, spec);
         let params = PostParams::default();
         let call = accounts.create_token_request(service_account, &params, &request);
         let answer = within(call).await.map_err(|error| describe(&error))?;
+        let seconds = answer.spec.and_then(|spec| spec.expiration_seconds).unwrap_or(spec.expiration_seconds);
         let token = answer.status.and_then(|status| status.token).filter(|token| !token.is_empty());
-        token.map(Into::into).ok_or_else(|| "the API server answered without a token".to_owned())
+        token.map(|token| (token.into(), seconds)).ok_or_else(|| "the API server answered without a token".to_owned())
     }
 }
 

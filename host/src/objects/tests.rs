@@ -4,7 +4,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures::channel::mpsc;
 use k8s_openapi::api::core::v1::Secret;
-use pluglet_rules::resolve::Object;
 
 use super::*;
 
@@ -104,5 +103,18 @@ async fn an_object_whose_watch_has_ended_stays_known() {
     script.feeds.lock().unwrap().clear();
     wake.notified().await;
     sleep(LINGER * 2).await;
+    assert!(matches!(held.get(&secret()), Known::Found(_)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_immutable_object_is_read_once_and_its_watch_is_given_back() {
+    let (script, objects) = objects();
+    let wake = Arc::new(Notify::new());
+    let held = objects.hold([secret()].into(), wake.clone());
+    let immutable = Secret { immutable: Some(true), ..Secret::default() };
+    script.tell(Known::Found(Arc::new(Object::Secret(immutable))));
+    wake.notified().await;
+    sleep(Duration::from_millis(1)).await;
+    assert_eq!((script.open(), objects.len()), (0, 1));
     assert!(matches!(held.get(&secret()), Known::Found(_)));
 }

@@ -18,6 +18,7 @@ mod resizing;
 mod tokens;
 mod writing;
 
+use std::collections::BTreeMap;
 use std::future::pending;
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -151,8 +152,8 @@ pub(crate) struct Actor {
     /// Why the provider's copies are old, as it was last told.
     stale_files: Option<Failure>,
     probes: Option<Box<Probes>>,
-    /// A container that could not be restarted, to be tried again.
-    restart: Option<Box<Restart>>,
+    /// Containers that are to be restarted and could not be yet.
+    restarts: BTreeMap<String, Restart>,
     /// How often the provider had been started again when it was last told to stop the pod.
     told_to_stop: u64,
     /// `deletionTimestamp` and grace, as last looked at.
@@ -229,7 +230,7 @@ impl Actor {
             refresh_failures: 0,
             stale_files: None,
             probes: None,
-            restart: None,
+            restarts: BTreeMap::new(),
             told_to_stop: 0,
             deletion: None,
             report,
@@ -300,7 +301,7 @@ impl Actor {
                     self.refresh_timer = None;
                     self.outdated = true;
                 }
-                () = probing::restart_due(&mut self.restart) => self.restart_again(),
+                container = probing::restart_due(&self.restarts) => self.restart_again(&container),
                 () = timer(&mut self.deadline), if !cancel.is_cancelled() => {
                     self.deadline = None;
                     self.step(Event::Expired(Failure::of_pod("DeadlineExceeded", DEADLINE_EXCEEDED)));

@@ -168,12 +168,20 @@ impl Dispatcher {
         for uid in missing {
             self.vanished(&uid);
         }
-        for pod in pods {
+        // Those that run here count before any new one is judged.
+        let (here, new): (Vec<_>, Vec<_>) = pods.into_iter().partition(|pod| self.is_here(pod));
+        for pod in here.into_iter().chain(new) {
             self.applied(pod);
         }
         self.synced = true;
         let unclaimed = std::mem::take(&mut self.unclaimed).into_values().collect();
         self.delete_orphans(unclaimed);
+    }
+
+    /// The provider has it, or it has started somewhere.
+    fn is_here(&self, pod: &Pod) -> bool {
+        let listed = pod.metadata.uid.as_deref().is_some_and(|uid| self.unclaimed.contains_key(uid));
+        listed || pod.status.as_ref().is_some_and(has_started)
     }
 
     fn applied(&mut self, pod: Pod) {

@@ -18,8 +18,14 @@ pub(crate) trait PodStore: Send + Sync + 'static {
     async fn patch_status(&self, key: &PodKey, patch: Value) -> Result<u64, WriteError>;
     /// Deletes the object with grace 0 and its UID as precondition.
     async fn delete(&self, key: &PodKey) -> Result<(), WriteError>;
-    /// A token of the pod's ServiceAccount that is bound to the pod (TokenRequest API). `Err` is for people.
-    async fn request_token(&self, key: &PodKey, service_account: &str, spec: &TokenSpec) -> Result<Arc<str>, String>;
+    /// A token of the pod's ServiceAccount that is bound to the pod (TokenRequest API), and the seconds that it lives, which may be fewer than
+    /// were asked for. `Err` is for people.
+    async fn request_token(
+        &self,
+        key: &PodKey,
+        service_account: &str,
+        spec: &TokenSpec,
+    ) -> Result<(Arc<str>, i64), String>;
 }
 
 /// Records events on pods. Never waits: what cannot be taken is counted and dropped.

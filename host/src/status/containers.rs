@@ -87,6 +87,8 @@ fn complete(
     kind: Kind,
 ) -> ContainerStatus {
     let mut status = reported.cloned().unwrap_or_else(|| unreported(facts, name));
+    // Not even by a provider that has forgotten what it counted.
+    status.restart_count = status.restart_count.max(held(facts, name).map_or(0, |held| held.restart_count));
     if status.image.is_empty() {
         status.image = image.unwrap_or_default().to_owned();
     }

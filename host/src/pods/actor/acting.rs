@@ -26,6 +26,9 @@ impl Actor {
         let (machine, actions) = self.machine.clone().next(event);
         self.machine = machine;
         self.dirty = true;
+        if !matches!(self.machine.state, State::Pending | State::Creating | State::Running | State::Updating) {
+            self.unresolved = false;
+        }
         if before != self.machine.state {
             debug!(pod = %self.key, uid = %self.key.uid, from = ?before, to = ?self.machine.state, "state");
             // What was to be asked of the provider is answered.
@@ -49,9 +52,12 @@ impl Actor {
             // Readiness is looked at until the end.
             (State::Stopping, Some(probes)) => {
                 probes.terminating();
-                self.restart = None;
+                self.restarts.clear();
             }
-            _ => (self.probes, self.restart) = (None, None),
+            _ => {
+                self.probes = None;
+                self.restarts.clear();
+            }
         }
         if !matches!(self.machine.state, State::Pending | State::Creating | State::Running | State::Updating) {
             (self.refresh_timer, self.deadline) = (None, None);
@@ -118,9 +124,16 @@ impl Actor {
             return;
         }
         if self.call.is_some() {
-            // A poll can wait for the next timer; a delete must not be forgotten.
-            if call != Call::Poll && self.queued.as_ref().is_none_or(|queued| *queued <= call) {
-                self.queued = Some(call);
+            match call {
+                // It can wait for the next timer.
+                Call::Poll => {}
+                // Each container has its own, and none is asked for twice.
+                Call::Restart { container, grace } => self.restart_later(container, grace),
+                call => {
+                    if self.queued.as_ref().is_none_or(|queued| queued.urgency() <= call.urgency()) {
+                        self.queued = Some(call);
+                    }
+                }
             }
             return;
         }
@@ -184,6 +197,8 @@ impl Actor {
             Answer::Polled(Err(Error::NotFound)) => self.lost(),
             Answer::Polled(Err(error)) => debug!(pod = %self.key, %error, "status call failed; the timer asks again"),
         }
+        // The material has come back, perhaps to a pod that does not need it any more.
+        self.let_go();
         if std::mem::take(&mut self.woken_in_call) {
             self.wake_up.notify_one();
         }

@@ -28,7 +28,8 @@ impl Actor {
             return;
         }
         let generation = self.pod.metadata.generation;
-        if self.baseline.observed_generation.is_some() && self.baseline.observed_generation < generation {
+        let changed = self.baseline.observed_generation.is_some() && self.baseline.observed_generation < generation;
+        if changed && self.shared.features().update {
             // It changed while nobody looked.
             self.material.hold_all(&self.shared, &self.pod, &self.wake_up);
             self.step(Event::Changed);

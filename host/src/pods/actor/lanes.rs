@@ -15,8 +15,8 @@ use pluglet_model::provider::Error;
 use super::Shared;
 use super::material::{Material, Unresolved, generation};
 
-/// What to ask of the provider, in the order of urgency: where two wait, the later one in this list goes first.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// What to ask of the provider.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Call {
     /// The present status.
     Poll,
@@ -31,6 +31,20 @@ pub(super) enum Call {
     Create,
     /// Seconds of grace.
     Delete(u32),
+}
+
+impl Call {
+    /// How urgent it is: where two wait for one that is under way, the more urgent one counts, and of two that are alike the later.
+    pub(super) fn urgency(&self) -> u8 {
+        match self {
+            Self::Poll => 0,
+            Self::Refresh => 1,
+            Self::Restart { .. } => 2,
+            Self::Update => 3,
+            Self::Create => 4,
+            Self::Delete(_) => 5,
+        }
+    }
 }
 
 /// How a create or update ended.

@@ -3,18 +3,18 @@
 //! In: the provider's reports, what the probes find. Out: events, [`Call::Restart`], verdicts for the status. Invariant: a provider that
 //! probes by itself is never second-guessed.
 
+use std::collections::BTreeMap;
 use std::future::pending;
-use std::pin::Pin;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::PodStatus;
 use pluglet_model::provider::{Error, Retry};
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 use tracing::info;
 
 use super::Actor;
 use super::lanes::Call;
-use crate::pods::state::{Event, Failure};
+use crate::pods::state::{Event, Failure, State};
 use crate::probes::{Finding, Probes};
 use crate::status::{Probed, field_path};
 
@@ -24,16 +24,18 @@ const LONGEST_RETRY: Duration = Duration::from_secs(300);
 
 /// A restart to be asked for again.
 pub(super) struct Restart {
-    container: String,
     grace: Duration,
     failures: u32,
-    due: Pin<Box<Sleep>>,
+    due: Instant,
 }
 
-/// When it is to be asked for, or never where there is none.
-pub(super) async fn restart_due(restart: &mut Option<Box<Restart>>) {
-    match restart {
-        Some(restart) => restart.due.as_mut().await,
+/// The container whose restart is due next, when it is; for ever nothing where there is none.
+pub(super) async fn restart_due(restarts: &BTreeMap<String, Restart>) -> String {
+    match restarts.iter().min_by_key(|(_, restart)| restart.due) {
+        Some((container, restart)) => {
+            sleep_until(restart.due).await;
+            container.clone()
+        }
         None => pending().await,
     }
 }
@@ -87,40 +89,46 @@ impl Actor {
 
     /// A provider that cannot restart a container leaves it as it is: its owner learns that nothing will happen by itself.
     pub(super) fn restarted(&mut self, container: &str, grace: Duration, outcome: Result<(), Error>) {
+        let before = self.restarts.remove(container);
+        if !matches!(self.machine.state, State::Running | State::Updating) {
+            return;
+        }
         match outcome {
             Ok(()) => {
                 info!(pod = %self.key, uid = %self.key.uid, container, "restarting a container that failed a probe");
-                self.restart = None;
             }
             // It has ended by itself, or waits to start again.
             Err(Error::NotFound) => {
-                self.restart = None;
                 self.call_provider(Call::Poll);
             }
             Err(error) if error.retry() == Retry::Never => {
                 let message = format!("the container failed its probe and is not restarted: {error}");
                 self.tell(container, true, "FailedToRestart", &message);
-                self.restart = None;
             }
             Err(error) => {
-                let failures = self.restart.take().map_or(0, |restart| restart.failures);
+                let failures = before.map_or(0, |restart| restart.failures);
                 let pause = FIRST_RETRY.saturating_mul(2_u32.saturating_pow(failures.min(16))).min(LONGEST_RETRY);
                 let message = format!(
                     "the container failed its probe and could not be restarted: {error}; next try in {pause:?}"
                 );
                 self.tell(container, true, "FailedToRestart", &message);
-                let due = Box::pin(sleep_until(Instant::now() + pause));
-                self.restart =
-                    Some(Box::new(Restart { container: container.to_owned(), grace, failures: failures + 1, due }));
+                let again = Restart { grace, failures: failures + 1, due: Instant::now() + pause };
+                self.restarts.insert(container.to_owned(), again);
             }
         }
     }
 
-    pub(super) fn restart_again(&mut self) {
-        if let Some(restart) = &mut self.restart {
-            let call = Call::Restart { container: restart.container.clone(), grace: restart.grace };
+    /// Another call is under way: the restart follows it.
+    pub(super) fn restart_later(&mut self, container: String, grace: Duration) {
+        let failures = self.restarts.get(&container).map_or(0, |restart| restart.failures);
+        self.restarts.insert(container, Restart { grace, failures, due: Instant::now() + FIRST_RETRY });
+    }
+
+    pub(super) fn restart_again(&mut self, container: &str) {
+        if let Some(restart) = self.restarts.get_mut(container) {
+            let call = Call::Restart { container: container.to_owned(), grace: restart.grace };
             // Its answer decides; until then it is not due.
-            restart.due.as_mut().reset(Instant::now() + LONGEST_RETRY);
+            restart.due = Instant::now() + LONGEST_RETRY;
             self.call_provider(call);
         }
     }

@@ -43,22 +43,25 @@ impl Tokens {
         specs: &BTreeSet<TokenSpec>,
     ) -> Result<(), (TokenSpec, String)> {
         self.0.retain(|spec, _| specs.contains(spec));
+        let mut failed = None;
         for spec in specs {
             let now = Instant::now();
             if self.0.get(spec).is_some_and(|token| now < token.renew_at) {
                 continue;
             }
             match store.request_token(key, service_account, spec).await {
-                Ok(value) => {
-                    self.0.insert(spec.clone(), Token::new(value, spec, jitter(key), now));
+                Ok((value, seconds)) => {
+                    self.0.insert(spec.clone(), Token::new(value, seconds, jitter(key), now));
                 }
                 Err(error) => match self.0.get_mut(spec) {
                     Some(token) if now < token.expires_at => token.renew_at = now + RETRY,
-                    _ => return Err((spec.clone(), error)),
+                    _ => {
+                        failed.get_or_insert((spec.clone(), error));
+                    }
                 },
             }
         }
-        Ok(())
+        failed.map_or(Ok(()), Err)
     }
 
     pub(super) fn get(&self, spec: &TokenSpec) -> Option<Arc<str>> {
@@ -73,8 +76,8 @@ impl Tokens {
 
 impl Token {
     /// Its life is counted from before it was asked for, by this machine's clock: the API server's may be another.
-    fn new(value: Arc<str>, spec: &TokenSpec, jitter: Duration, now: Instant) -> Self {
-        let life = Duration::from_secs(u64::try_from(spec.expiration_seconds).unwrap_or(0));
+    fn new(value: Arc<str>, seconds: i64, jitter: Duration, now: Instant) -> Self {
+        let life = Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
         let use_for = (life * RENEW_AT_PERCENT / 100).min(LONGEST_USE);
         Self { value, renew_at: now + use_for.saturating_sub(jitter), expires_at: now + life }
     }
@@ -111,18 +114,19 @@ mod tests {
         async fn delete(&self, _: &PodKey) -> Result<(), WriteError> {
             Err(WriteError::Gone)
         }
-        async fn request_token(&self, _: &PodKey, _: &str, _: &TokenSpec) -> Result<Arc<str>, String> {
+        async fn request_token(&self, _: &PodKey, _: &str, spec: &TokenSpec) -> Result<(Arc<str>, i64), String> {
             if *self.away.lock().unwrap() {
                 return Err("away".to_owned());
             }
             let mut asked = self.asked.lock().unwrap();
             *asked += 1;
-            Ok(format!("token {asked}").into())
+            // No token of this issuer lives longer.
+            Ok((format!("token {asked}").into(), spec.expiration_seconds.min(1000)))
         }
     }
 
     async fn renewed(tokens: &mut Tokens, issuer: &Issuer) -> Result<String, String> {
-        let spec = TokenSpec { audience: None, expiration_seconds: 1000 };
+        let spec = TokenSpec { audience: None, expiration_seconds: 86_400 };
         let key = PodKey::new("u", "n", "p");
         let outcome = tokens.renew(issuer, &key, "default", &[spec.clone()].into()).await;
         outcome.map(|()| tokens.get(&spec).unwrap().to_string()).map_err(|(_, error)| error)

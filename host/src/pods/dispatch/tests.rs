@@ -142,9 +142,9 @@ impl PodStore for Journal {
         self.add(format!("remove {}", key.uid));
         Ok(())
     }
-    async fn request_token(&self, key: &PodKey, _: &str, _: &TokenSpec) -> Result<Arc<str>, String> {
+    async fn request_token(&self, key: &PodKey, _: &str, _: &TokenSpec) -> Result<(Arc<str>, i64), String> {
         self.add(format!("token {}", key.uid));
-        Ok("token".into())
+        Ok(("token".into(), 3600))
     }
 }
 
