@@ -298,3 +298,17 @@ fn a_report_of_terminated_containers_means_stopped_and_one_of_waiting_does_not()
     assert!(has_stopped(&status(json!({ "phase": "Succeeded" }))));
     assert!(!has_stopped(&status(json!({ "phase": "Running" }))));
 }
+
+#[test]
+fn an_ipv4_address_in_ipv6_clothes_is_undressed_and_what_is_no_address_is_left_out() {
+    let pod = simple("Always");
+    let ips = json!([{ "ip": "::ffff:10.0.0.7" }, { "ip": "nowhere" }, { "ip": "fd00::7" }]);
+    let report = status(json!({ "phase": "Running", "podIPs": ips }));
+    let (baseline, now) = (PodStatus::default(), time(0));
+    let translated = translate(&facts(&pod, &baseline, Some(&report), &now));
+    let ips: Vec<_> = translated.pod_ips.unwrap().into_iter().map(|ip| ip.ip).collect();
+    assert_eq!(
+        (translated.pod_ip.as_deref(), ips),
+        (Some("10.0.0.7"), vec!["10.0.0.7".to_owned(), "fd00::7".to_owned()])
+    );
+}
