@@ -156,18 +156,18 @@ fn addresses(facts: &Facts<'_>) -> (Option<String>, Option<Vec<PodIP>>) {
     let reported = facts.report.filter(|report| report.pod_ip.is_some() || report.pod_ips.is_some());
     let source = reported.unwrap_or(facts.baseline);
     let told = source.pod_ips.iter().flatten().map(|ip| &ip.ip);
-    let mut ips: Vec<PodIP> = told.filter_map(acceptable).collect();
+    let mut ips: Vec<PodIP> = told.filter_map(|ip| acceptable(ip)).collect();
     if ips.is_empty() {
-        ips.extend(source.pod_ip.iter().filter_map(acceptable));
+        ips.extend(source.pod_ip.as_deref().and_then(acceptable));
     }
     (ips.first().map(|first| first.ip.clone()), (!ips.is_empty()).then_some(ips))
 }
 
 /// An address as the API server takes it. One that is none, or is an IPv4 address in IPv6 clothes, would have the whole status refused.
-fn acceptable(ip: &String) -> Option<PodIP> {
+fn acceptable(ip: &str) -> Option<PodIP> {
     let address: std::net::IpAddr = ip.parse().ok()?;
     let plain = address.to_canonical();
-    Some(PodIP { ip: if plain == address { ip.clone() } else { plain.to_string() } })
+    Some(PodIP { ip: if plain == address { ip.to_owned() } else { plain.to_string() } })
 }
 
 /// `status.reason` and `status.message`: the host's verdict, else the provider's words, else what was there while the phase stays.
