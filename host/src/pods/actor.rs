@@ -23,6 +23,7 @@ use std::future::pending;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
@@ -330,6 +331,12 @@ async fn timer(timer: &mut Option<Pin<Box<Sleep>>>) {
         Some(sleep) => sleep.as_mut().await,
         None => pending().await,
     }
+}
+
+/// A part of `longest`, the same for a pod each time: what many pods owe at once is not done in one moment.
+fn spread(key: &PodKey, longest: Duration) -> Duration {
+    let sum = key.uid.bytes().fold(0_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
+    longest * (sum % 1000) / 1000
 }
 
 fn may_restart(pod: &Pod) -> bool {

@@ -35,6 +35,8 @@ use std::time::Duration;
 
 use pluglet_model::provider::Error;
 
+pub(in crate::pods) use machine::{FIRST_RETRY, LONGEST_RETRY, exponential};
+
 /// Where a pod is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {

@@ -9,14 +9,10 @@ use pluglet_model::provider::{Error, Retry};
 use pluglet_rules::references;
 use tokio::time::{Instant, sleep_until};
 
-use super::Actor;
 use super::lanes::Call;
 use super::material::Unresolved;
-use crate::pods::state::{Event, Failure, State, Wish};
-
-/// First pause after files could not be handed over; doubles.
-const FIRST_RETRY: Duration = Duration::from_secs(1);
-const LONGEST_RETRY: Duration = Duration::from_secs(300);
+use super::{Actor, spread};
+use crate::pods::state::{Event, FIRST_RETRY, Failure, LONGEST_RETRY, State, Wish, exponential};
 
 /// After a restart each pod's files are handed over anew, since nobody knows which the provider has. Not all in one moment.
 const SPREAD: Duration = Duration::from_secs(10);
@@ -35,7 +31,7 @@ impl Actor {
             self.step(Event::Changed);
         } else if self.has_files_to_refresh() {
             self.material.hold_files(&self.shared, &self.pod, &self.wake_up);
-            self.refresh_in(spread(&self.key.uid));
+            self.refresh_in(spread(&self.key, SPREAD));
         }
     }
 
@@ -106,14 +102,8 @@ impl Actor {
     }
 
     fn next_pause(&mut self, at_least: Duration) -> Duration {
-        let pause = FIRST_RETRY.saturating_mul(2_u32.saturating_pow(self.refresh_failures.min(16))).min(LONGEST_RETRY);
+        let pause = exponential(FIRST_RETRY, LONGEST_RETRY, self.refresh_failures);
         self.refresh_failures += 1;
         pause.max(at_least)
     }
-}
-
-/// Below [`SPREAD`], the same for a pod each time.
-fn spread(uid: &str) -> Duration {
-    let sum = uid.bytes().fold(0_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
-    SPREAD * (sum % 1000) / 1000
 }

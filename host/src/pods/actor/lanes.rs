@@ -94,31 +94,23 @@ impl Lane {
         }
     }
 
+    /// Gives the provider the pod with nothing left to look up: as a new one, or as a change of one that is `running`.
+    async fn hand_over(&self, material: &mut Material, running: bool) -> Result<PodStatus, Trouble> {
+        let plan = material.plan(&self.shared, &self.key, &self.pod, running).await.map_err(Trouble::Unresolved)?;
+        let provider = &self.shared.provider;
+        let outcome = if running { provider.update(&plan).await } else { provider.create(&plan).await };
+        let status = outcome.map_err(Trouble::Provider)?;
+        material.gave(&plan.volumes);
+        Ok(status)
+    }
+
     async fn create(self, mut material: Box<Material>) -> Answer {
-        let outcome = match material.plan(&self.shared, &self.key, &self.pod, false).await {
-            Ok(plan) => {
-                let outcome = self.shared.provider.create(&plan).await;
-                if outcome.is_ok() {
-                    material.gave(&plan.volumes);
-                }
-                outcome.map_err(Trouble::Provider)
-            }
-            Err(unresolved) => Err(Trouble::Unresolved(unresolved)),
-        };
+        let outcome = self.hand_over(&mut material, false).await;
         Answer::Created(outcome, self.newest_report, material)
     }
 
     async fn update(self, mut material: Box<Material>) -> Answer {
-        let outcome = match material.plan(&self.shared, &self.key, &self.pod, true).await {
-            Ok(plan) => {
-                let outcome = self.shared.provider.update(&plan).await;
-                if outcome.is_ok() {
-                    material.gave(&plan.volumes);
-                }
-                outcome.map_err(Trouble::Provider)
-            }
-            Err(unresolved) => Err(Trouble::Unresolved(unresolved)),
-        };
+        let outcome = self.hand_over(&mut material, true).await;
         Answer::Updated(outcome, self.newest_report, material)
     }
 

@@ -14,13 +14,9 @@ use tracing::info;
 
 use super::Actor;
 use super::lanes::Call;
-use crate::pods::state::{Event, Failure, State};
+use crate::pods::state::{Event, FIRST_RETRY, Failure, LONGEST_RETRY, State, exponential};
 use crate::probes::{Finding, Probes};
 use crate::status::{Probed, field_path};
-
-/// First pause after a restart that the provider could not make; doubles.
-const FIRST_RETRY: Duration = Duration::from_secs(1);
-const LONGEST_RETRY: Duration = Duration::from_secs(300);
 
 /// A restart to be asked for again.
 pub(super) struct Restart {
@@ -107,7 +103,7 @@ impl Actor {
             }
             Err(error) => {
                 let failures = before.map_or(0, |restart| restart.failures);
-                let pause = FIRST_RETRY.saturating_mul(2_u32.saturating_pow(failures.min(16))).min(LONGEST_RETRY);
+                let pause = exponential(FIRST_RETRY, LONGEST_RETRY, failures);
                 let message = format!(
                     "the container failed its probe and could not be restarted: {error}; next try in {pause:?}"
                 );

@@ -11,6 +11,7 @@ use pluglet_model::PodKey;
 use pluglet_rules::references::TokenSpec;
 use tokio::time::Instant;
 
+use super::spread;
 use crate::pods::port::PodStore;
 
 /// A token is renewed when so much of its life is over, or after a day (the kubelet's token manager).
@@ -51,7 +52,7 @@ impl Tokens {
             }
             match store.request_token(key, service_account, spec).await {
                 Ok((value, seconds)) => {
-                    self.0.insert(spec.clone(), Token::new(value, seconds, jitter(key), now));
+                    self.0.insert(spec.clone(), Token::new(value, seconds, spread(key, LONGEST_JITTER), now));
                 }
                 Err(error) => match self.0.get_mut(spec) {
                     Some(token) if now < token.expires_at => token.renew_at = now + RETRY,
@@ -81,12 +82,6 @@ impl Token {
         let use_for = (life * RENEW_AT_PERCENT / 100).min(LONGEST_USE);
         Self { value, renew_at: now + use_for.saturating_sub(jitter), expires_at: now + life }
     }
-}
-
-/// Below [`LONGEST_JITTER`], the same for a pod each time.
-fn jitter(key: &PodKey) -> Duration {
-    let sum = key.uid.bytes().fold(0_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
-    LONGEST_JITTER * (sum % 1000) / 1000
 }
 
 #[cfg(test)]

@@ -9,9 +9,9 @@ use pluglet_model::provider::{Error, Retry};
 use super::{Action, Event, Failure, Machine, Policy, State, Wish};
 
 /// First pause after a failed attempt; doubles each time.
-const FIRST_RETRY: Duration = Duration::from_secs(1);
+pub(in crate::pods) const FIRST_RETRY: Duration = Duration::from_secs(1);
 /// Longest pause between attempts, as the kubelet's image and crash back-off has it.
-const LONGEST_RETRY: Duration = Duration::from_secs(300);
+pub(in crate::pods) const LONGEST_RETRY: Duration = Duration::from_secs(300);
 /// First pause after the provider crashed under a call that need not be at fault.
 const SOON: Duration = Duration::from_millis(250);
 /// Longest such pause.
@@ -387,6 +387,7 @@ fn lost(consequence: &str) -> Failure {
     Failure::of_pod("ProviderLostPod", format!("the provider no longer knows the pod, {consequence}"))
 }
 
-fn exponential(first: Duration, longest: Duration, attempts: u32) -> Duration {
+/// The pause after so many failed attempts: doubling.
+pub(in crate::pods) fn exponential(first: Duration, longest: Duration, attempts: u32) -> Duration {
     first.saturating_mul(2_u32.saturating_pow(attempts.min(16))).min(longest)
 }
