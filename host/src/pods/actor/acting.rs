@@ -212,8 +212,8 @@ impl Actor {
         self.step(match unresolved.failure() {
             None => Event::Loading,
             // Told already: another object that it names has changed.
-            Some(failure) if !unresolved.needs_retry() && self.held.as_ref() == Some(&failure) => Event::Loading,
-            Some(failure) if unresolved.needs_retry() => Event::Unreachable(failure),
+            Some(failure) if !unresolved.needs_retry && self.held.as_ref() == Some(&failure) => Event::Loading,
+            Some(failure) if unresolved.needs_retry => Event::Unreachable(failure),
             Some(failure) => Event::Unresolved(failure),
         });
     }

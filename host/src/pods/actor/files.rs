@@ -77,7 +77,7 @@ impl Actor {
         }
         if let Some(unresolved) = unresolved {
             failure = failure.or_else(|| unresolved.failure());
-            pause = pause.or_else(|| unresolved.needs_retry().then(|| self.next_pause(Duration::ZERO)));
+            pause = pause.or_else(|| unresolved.needs_retry.then(|| self.next_pause(Duration::ZERO)));
         }
         if failure.is_none() && pause.is_none() {
             self.refresh_failures = 0;

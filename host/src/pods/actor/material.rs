@@ -34,11 +34,10 @@ pub(super) struct Material {
 }
 
 /// Why there is no plan.
-pub(super) enum Unresolved {
-    /// An object is not known yet, or there is something wrong with one: its next change tells.
-    Problem(Problem),
-    /// There is no token. Nothing will tell when there can be one.
-    NoToken { volume: String, message: String },
+pub(super) struct Unresolved {
+    problem: Problem,
+    /// Nobody will tell when it has changed, as of a token; an object's next change does.
+    pub needs_retry: bool,
 }
 
 impl Material {
@@ -86,7 +85,7 @@ impl Material {
             _ => {}
         }
         let resolved = self.with_context(shared, &kinds, running, |context| resolve::resolve(pod, context));
-        let resolved = resolved.map_err(Unresolved::Problem)?;
+        let resolved = resolved.map_err(Unresolved::from)?;
         for note in &resolved.notes {
             shared.events.record(key, true, note.reason, &note.message);
         }
@@ -115,7 +114,7 @@ impl Material {
                 Ok(volume) if self.given.contains(&digest(&volume)) => {}
                 Ok(volume) => changed.push(volume),
                 Err(problem) => {
-                    unresolved.get_or_insert(Unresolved::Problem(problem));
+                    unresolved.get_or_insert(problem.into());
                 }
             }
         }
@@ -138,9 +137,12 @@ impl Material {
             return Ok(());
         }
         let account = pod.spec.as_ref().and_then(|spec| spec.service_account_name.as_deref()).unwrap_or("default");
-        self.tokens.renew(&*shared.store, key, account, &specs).await.map_err(|(spec, error)| Unresolved::NoToken {
-            volume: references::volume_of_token(pod, &spec).unwrap_or_default().to_owned(),
-            message: format!("failed to fetch token: {error}"),
+        self.tokens.renew(&*shared.store, key, account, &specs).await.map_err(|(spec, error)| Unresolved {
+            problem: Problem::Mount {
+                volume: references::volume_of_token(pod, &spec).unwrap_or_default().to_owned(),
+                message: format!("failed to fetch token: {error}"),
+            },
+            needs_retry: true,
         })
     }
 
@@ -183,29 +185,21 @@ fn digest(volume: &Volume) -> (Box<str>, u64) {
     (volume.name.as_str().into(), hasher.finish())
 }
 
-impl Unresolved {
-    /// Whether nobody will tell when it has changed.
-    pub(super) fn needs_retry(&self) -> bool {
-        matches!(self, Self::NoToken { .. })
+impl From<Problem> for Unresolved {
+    fn from(problem: Problem) -> Self {
+        Self { problem, needs_retry: false }
     }
+}
 
+impl Unresolved {
     /// As a kubelet tells it. None: it will be known in a moment, which is not worth telling.
     pub(super) fn failure(&self) -> Option<Failure> {
-        match self {
-            Self::NoToken { volume, message } => Some(Failure {
-                reason: "FailedMount".into(),
-                message: format!("MountVolume.SetUp failed for volume {volume:?} : {message}"),
-                place: Place::Volumes,
-            }),
-            Self::Problem(Problem::Loading(_) | Problem::Token(_)) => None,
-            Self::Problem(problem) => {
-                let place = match problem {
-                    Problem::Container { container, .. } => Place::Container(container.clone()),
-                    Problem::Mount { .. } => Place::Volumes,
-                    _ => Place::Pod,
-                };
-                Some(Failure { reason: problem.reason().into(), message: problem.to_string(), place })
-            }
-        }
+        let place = match &self.problem {
+            Problem::Loading(_) | Problem::Token(_) => return None,
+            Problem::Container { container, .. } => Place::Container(container.clone()),
+            Problem::Mount { .. } => Place::Volumes,
+            Problem::Unsupported(_) => Place::Pod,
+        };
+        Some(Failure { reason: self.problem.reason().into(), message: self.problem.to_string(), place })
     }
 }

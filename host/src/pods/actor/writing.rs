@@ -17,7 +17,7 @@ use tracing::{info, trace, warn};
 
 use super::Actor;
 use crate::pods::port::WriteError;
-use crate::pods::state::{Event, Failure, Place, State, Wish};
+use crate::pods::state::{Event, Failure, Place, State, Wish, exponential};
 use crate::status::{self, Facts, Held, patch};
 
 /// A create or a stop that is through sooner costs one status write instead of two: the API server need not hear of what is
@@ -38,7 +38,7 @@ const WRITE_PACE: Duration = Duration::from_secs(1);
 /// How long to wait after so many failed writes in a row.
 pub(super) fn pause(failures: u32, error: &WriteError) -> Duration {
     let asked = if let WriteError::Later { after, .. } = error { after.unwrap_or_default() } else { Duration::ZERO };
-    FIRST_WRITE_RETRY.saturating_mul(2_u32.saturating_pow(failures.min(10))).min(LONGEST_WRITE_RETRY).max(asked)
+    exponential(FIRST_WRITE_RETRY, LONGEST_WRITE_RETRY, failures).max(asked)
 }
 
 /// The status writes that a pod has left: a token bucket, told by the moment when it will be full.
