@@ -7,6 +7,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use hyper_rustls::HttpsConnectorBuilder;
@@ -93,13 +94,15 @@ pub(crate) async fn connect(kubeconfig: Option<&Path>) -> Result<Clients, Error>
         (None, Some(file)) => super::access::read_certificates(file).unwrap_or_default(),
         (None, None) => vec![],
     };
+    let protocol = Protocol::default();
+    let of = |concurrency| client(&config, concurrency, &protocol, false);
     Ok(Clients {
-        lease: client(&config, NODE_CONCURRENCY).map_err(failed)?,
-        node: client(&config, NODE_CONCURRENCY).map_err(failed)?,
-        workload: client(&config, WORKLOAD_CONCURRENCY).map_err(failed)?,
+        lease: of(NODE_CONCURRENCY).map_err(failed)?,
+        node: of(NODE_CONCURRENCY).map_err(failed)?,
+        workload: of(WORKLOAD_CONCURRENCY).map_err(failed)?,
         cluster_ca,
         server: config.cluster_url.clone(),
-        streams: Streams::new(Arc::new(config)),
+        streams: Streams::new(Arc::new(config), protocol),
     })
 }
 
@@ -108,12 +111,18 @@ async fn read(path: &Path) -> Result<Config, KubeconfigError> {
     Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await
 }
 
+/// Whether the API server is known to speak HTTP/2. Nearly all do; what stands before one may not.
+#[derive(Clone, Default)]
+pub(crate) struct Protocol(Arc<AtomicBool>);
+
 /// A client for watches, with a connection of its own.
-pub(crate) fn watching(config: &Config) -> Result<Client, kube::Error> {
-    client(config, WORKLOAD_CONCURRENCY)
+pub(crate) fn watching(config: &Config, protocol: &Protocol) -> Result<Client, kube::Error> {
+    client(config, WORKLOAD_CONCURRENCY, protocol, protocol.0.load(Ordering::Relaxed))
 }
 
-fn client(config: &Config, concurrency: usize) -> Result<Client, kube::Error> {
+/// With `http2_only` calls that come together wait for one connection. Without, each of them begins one of its own and all but one are
+/// thrown away, since HTTP/1.1 would need them: eighty TLS handshakes for the first eighty watches.
+fn client(config: &Config, concurrency: usize, protocol: &Protocol, http2_only: bool) -> Result<Client, kube::Error> {
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
@@ -121,22 +130,30 @@ fn client(config: &Config, concurrency: usize) -> Result<Client, kube::Error> {
     tcp.set_keepalive(Some(PING_EVERY));
     tcp.set_tcp_user_timeout(Some(DEAD_PEER));
     let tls = HttpsConnectorBuilder::new().with_tls_config(config.rustls_client_config()?).https_or_http();
-    let connector = tls.enable_all_versions().wrap_connector(tcp);
+    let connector = if http2_only { tls.enable_http2() } else { tls.enable_all_versions() }.wrap_connector(tcp);
     let http = hyper_util::client::legacy::Client::builder(TokioExecutor::new())
         .pool_timer(TokioTimer::new())
         .timer(TokioTimer::new())
+        .http2_only(http2_only)
         .http2_keep_alive_interval(Some(PING_EVERY))
         .http2_keep_alive_timeout(PING_TIMEOUT)
         .http2_keep_alive_while_idle(true)
         .http2_initial_stream_window_size(STREAM_WINDOW)
         .http2_initial_connection_window_size(CONNECTION_WINDOW)
         .build(connector);
+    let protocol = protocol.clone();
     let service = ServiceBuilder::new()
         .layer(config.base_uri_layer())
         .option_layer(config.auth_layer()?)
         .map_request(with_user_agent)
         .map_err(BoxError::from)
         .concurrency_limit(concurrency)
+        .map_response(move |response: http::Response<hyper::body::Incoming>| {
+            if response.version() == http::Version::HTTP_2 {
+                protocol.0.store(true, Ordering::Relaxed);
+            }
+            response
+        })
         .service(http);
     Ok(Client::new(service, config.default_namespace.clone()))
 }

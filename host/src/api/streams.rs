@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use kube::{Client, Config};
 
-use super::client;
+use super::client::{self, Protocol};
 
 /// Of the 100 that an API server takes at once, some are left for the moment in which an old watch ends and its successor begins.
 const WATCHES_PER_CONNECTION: usize = 80;
@@ -18,6 +18,7 @@ const WATCHES_PER_CONNECTION: usize = 80;
 #[derive(Clone)]
 pub(crate) struct Streams {
     config: Arc<Config>,
+    protocol: Protocol,
     connections: Arc<Mutex<Vec<Connection>>>,
 }
 
@@ -40,8 +41,8 @@ impl Slot {
 }
 
 impl Streams {
-    pub(crate) fn new(config: Arc<Config>) -> Self {
-        Self { config, connections: Arc::default() }
+    pub(crate) fn new(config: Arc<Config>, protocol: Protocol) -> Self {
+        Self { config, protocol, connections: Arc::default() }
     }
 
     /// A place on the fullest connection that has one, so that others can run empty.
@@ -53,7 +54,7 @@ impl Streams {
         if let Some(connection) = free.max_by_key(|connection| Arc::strong_count(&connection.slots)) {
             return Ok(Slot { client: connection.client.clone(), _slot: connection.slots.clone() });
         }
-        let connection = Connection { client: client::watching(&self.config)?, slots: Arc::new(()) };
+        let connection = Connection { client: client::watching(&self.config, &self.protocol)?, slots: Arc::new(()) };
         let slot = Slot { client: connection.client.clone(), _slot: connection.slots.clone() };
         connections.push(connection);
         Ok(slot)
@@ -67,7 +68,8 @@ mod tests {
     #[tokio::test]
     async fn watches_share_connections_up_to_the_limit_and_an_empty_connection_is_given_up() {
         rustls::crypto::ring::default_provider().install_default().ok();
-        let streams = Streams::new(Arc::new(Config::new(http::Uri::from_static("https://127.0.0.1:1"))));
+        let streams =
+            Streams::new(Arc::new(Config::new(http::Uri::from_static("https://127.0.0.1:1"))), Protocol::default());
         let count = || streams.connections.lock().unwrap().len();
         let mut slots: Vec<Slot> = (0..WATCHES_PER_CONNECTION).map(|_| streams.slot().unwrap()).collect();
         assert_eq!(count(), 1);
