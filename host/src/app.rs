@@ -207,7 +207,7 @@ fn state_dir(run: &Run) -> PathBuf {
 async fn cluster_id(run: &Run, clients: &Clients) -> String {
     match &run.cluster_id {
         Some(id) => id.clone(),
-        None => cluster::identity(&clients.node, &clients.server, &state_dir(run)).await,
+        None => cluster::identity(clients, &state_dir(run)).await,
     }
 }
 

@@ -108,7 +108,7 @@ pub(crate) struct Run {
     #[arg(long)]
     pub probe_loopback: bool,
     /// What tells this cluster from others in the same backend. Providers mark what they start with it: another value later makes them
-    /// strangers to their own pods. [default: the UID of the Service `kubernetes`]
+    /// strangers to their own pods. 1 to 63 letters, digits and '-'. [default: the UID of the Service `kubernetes`]
     #[arg(long, value_name = "ID", value_parser = parse_cluster_id)]
     pub cluster_id: Option<String>,
     /// Authority of client certificates that may call the kubelet server, PEM.
@@ -124,11 +124,11 @@ pub(crate) struct Run {
     #[arg(long)]
     pub remove_node_on_exit: bool,
     /// How long calls under way may take to end after SIGTERM, such as 10s.
-    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = parse_duration)]
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = parse_duration, allow_hyphen_values = true)]
     pub drain_timeout: Duration,
     /// How long the provider may be away before the node is NotReady, such as 5m: its pods run on meanwhile, and Kubernetes evicts the
     /// pods of a node that is NotReady for long.
-    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = parse_duration)]
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = parse_duration, allow_hyphen_values = true)]
     pub provider_tolerance: Duration,
     /// Form of the log on standard error. What is logged is chosen by RUST_LOG (default: info).
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
@@ -224,6 +224,9 @@ impl Run {
     /// What no flag can see by itself. Which of two would count is nothing to guess at.
     fn check(&self) -> Result<(), String> {
         let taints = self.chosen_taints().unwrap_or_default();
+        if self.probe_loopback && self.probes == ProbeMode::Off {
+            return Err("--probe-loopback says where probes may go, and --probes off that there are none".to_owned());
+        }
         if !taints.is_empty() && self.taints.contains(&TaintFlag::None) {
             return Err("--taint none means no taint at all: it cannot be given with other taints".to_owned());
         }

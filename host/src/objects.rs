@@ -162,10 +162,14 @@ impl Held {
 
     /// Whether all of them are known, be they missing.
     pub(crate) fn is_loaded(&self) -> bool {
+        self.loading().is_none()
+    }
+
+    /// One of which nothing is known yet.
+    pub(crate) fn loading(&self) -> Option<ObjectRef> {
         let entries = self.index.lock();
-        self.objects
-            .iter()
-            .all(|object| entries.get(object).is_some_and(|entry| !matches!(entry.known, Known::Loading)))
+        let is_known = |object| entries.get(object).is_some_and(|entry| !matches!(entry.known, Known::Loading));
+        self.objects.iter().find(|object| !is_known(*object)).cloned()
     }
 }
 

@@ -5,11 +5,13 @@
 //! nothing is deleted that a synchronised view of the API server has not proven dead.
 //!
 //! Walk it in this order: [`dispatch`] gives each object to its actor, [`admission`] says which new ones the node takes, [`actor`] drives one pod, [`state`] decides, [`port`] is what
-//! the actors need of the outside, [`view`] is what others may read.
+//! the actors need of the outside, [`view`] is what others may read,
+//! [`kept`] is how objects wait in few bytes.
 
 pub(crate) mod actor;
 mod admission;
 pub(crate) mod dispatch;
+mod kept;
 pub(crate) mod port;
 pub(crate) mod recover;
 pub(crate) mod state;

@@ -128,6 +128,11 @@ impl Probes {
         probed.map(|probed| probed.machine.verdict()).unwrap_or_default()
     }
 
+    /// Whether a container has failed a probe that must restart it, and still is the one that failed.
+    pub(crate) fn awaits_restart(&self, container: &str) -> bool {
+        self.containers.iter().any(|probed| probed.name == container && probed.machine.awaits_restart())
+    }
+
     /// The next thing worth telling; pending while there is none. Cancel-safe: all that is under way is kept in `self`.
     pub(crate) async fn next(&mut self) -> Finding {
         loop {

@@ -20,6 +20,8 @@ pub(crate) use resize::{Allocated, PendingResize};
 pub(crate) struct Facts<'a> {
     /// Spec and metadata as last seen.
     pub pod: &'a Pod,
+    /// The generation of the spec that the provider runs, or has refused for good.
+    pub generation: Option<i64>,
     /// The status that the API server holds.
     pub baseline: &'a PodStatus,
     /// What the provider last said.
@@ -93,7 +95,7 @@ pub(crate) fn translate(facts: &Facts<'_>) -> PodStatus {
         start_time: Some(start_time(facts)),
         host_ip: Some(facts.host_ip.to_owned()),
         host_ips: Some(vec![HostIP { ip: facts.host_ip.to_owned() }]),
-        observed_generation: facts.pod.metadata.generation,
+        observed_generation: facts.generation,
         ..PodStatus::default()
     };
     if !never_began(facts) {
@@ -112,6 +114,7 @@ pub(crate) fn has_ended(pod: &Pod, report: &PodStatus) -> bool {
     let now = Time(k8s_openapi::jiff::Timestamp::UNIX_EPOCH);
     let facts = Facts {
         pod,
+        generation: None,
         baseline: &empty,
         report: Some(report),
         held: None,

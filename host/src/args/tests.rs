@@ -80,3 +80,43 @@ fn an_endpoint_with_a_password_is_not_repeated_by_the_parser() {
     // It is refused where it is looked at, by `config`, without being shown.
     assert!(Cli::of(arguments).is_ok());
 }
+
+/// Flags of other programs that the guides name: cargo's, kubectl's, `cargo xtask`'s.
+const FOREIGN: &[&str] = &["exit", "peer", "previous", "profile", "release", "target", "verbose"];
+
+/// Defect 13 of the most used virtual kubelet: a flag that does nothing, and guides for what is gone.
+#[test]
+fn vk_defect_13_every_flag_that_a_guide_names_exists_and_every_flag_of_run_is_explained() {
+    use clap::CommandFactory;
+    let guides = [include_str!("../../../README.md"), include_str!("../../../deploy/README.md")].concat();
+    let mut named: Vec<&str> = guides
+        .split("--")
+        .skip(1)
+        .map(|rest| rest.split(|c: char| !c.is_ascii_lowercase() && c != '-').next().unwrap())
+        .filter(|flag| !flag.is_empty() && !flag.starts_with('-'))
+        .collect();
+    named.sort_unstable();
+    named.dedup();
+    let mut command = Cli::command();
+    command.build();
+    let commands = command.get_subcommands().flat_map(|sub| std::iter::once(sub).chain(sub.get_subcommands()));
+    let known: Vec<&str> = commands.flat_map(|sub| sub.get_arguments()).filter_map(clap::Arg::get_long).collect();
+    let unknown: Vec<_> = named.iter().filter(|flag| !known.contains(flag) && !FOREIGN.contains(flag)).collect();
+    assert!(unknown.is_empty(), "the guides name flags that do not exist: {unknown:?}");
+    let run = command.find_subcommand("run").unwrap();
+    for argument in run.get_arguments() {
+        assert!(argument.get_help().is_some(), "{:?} is not explained", argument.get_id());
+    }
+}
+
+#[test]
+fn flags_that_contradict_each_other_are_refused() {
+    let run = |extra: &[&str]| {
+        Cli::of(["pluglet", "run", "--node-name", "n", "--provider", "p"].iter().chain(extra)).map(drop)
+    };
+    let error = run(&["--probes", "off", "--probe-loopback"]).unwrap_err().to_string();
+    assert!(error.contains("--probe-loopback") && error.contains("--probes off"), "{error}");
+    let error = run(&["--drain-timeout", "-1s"]).unwrap_err().to_string();
+    assert!(error.contains("negative"), "{error}");
+    run(&["--probe-loopback"]).unwrap();
+}

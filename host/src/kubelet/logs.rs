@@ -32,7 +32,7 @@ pub(crate) async fn handle(
     let Some(Seen { key, object, status }) = rooms.pods.find(&namespace, &name) else {
         return (StatusCode::NOT_FOUND, format!("pod \"{name}\" does not exist\n")).into_response();
     };
-    if !has_container(&object, &container) {
+    if !has_container(&object.peek(), &container) {
         let text = format!("container \"{container}\" not found in pod \"{name}\"\n");
         return (StatusCode::NOT_FOUND, text).into_response();
     }
@@ -49,7 +49,7 @@ pub(crate) async fn handle(
     };
     match rooms.provider.logs(&key, request).await {
         Ok(lines) => text(lines, query.filter),
-        Err(error) => failure(&error, &status, &name, &container, query.previous),
+        Err(error) => failure(&error, &status.peek(), &name, &container, query.previous),
     }
 }
 

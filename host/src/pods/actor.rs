@@ -6,7 +6,8 @@
 //! Two lanes run side by side so that a slow backend never holds up a status, nor a slow API server a deletion.
 //!
 //! [`hearing`] takes in what is told, [`acting`] runs the machine and the provider's calls, [`writing`] keeps the status, [`files`] keeps the
-//! provider's copies of ConfigMaps, Secrets and tokens fresh, [`probing`] links the probes in.
+//! provider's copies of ConfigMaps, Secrets and tokens fresh, [`probing`] links the probes in and
+//! [`restarts`] paces what they ask for.
 
 mod acting;
 mod files;
@@ -15,10 +16,10 @@ mod lanes;
 mod material;
 mod probing;
 mod resizing;
+mod restarts;
 mod tokens;
 mod writing;
 
-use std::collections::BTreeMap;
 use std::future::pending;
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -33,10 +34,11 @@ use pluglet_model::provider::{Features, Provider};
 use pluglet_rules::admission::Rejection;
 use pluglet_rules::references::VolumeKinds;
 use tokio::sync::{Notify, watch};
-use tokio::time::{Instant, Sleep};
+use tokio::time::{Instant, Sleep, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
+use super::kept::Kept;
 use super::port::{EventSink, PodStore, WriteError};
 use super::state::{Event, Failure, Machine, Policy, State};
 use crate::objects::Objects;
@@ -44,8 +46,8 @@ use crate::probes::{Probes, Runner};
 use crate::status;
 use lanes::{Answer, Call};
 use material::Material;
-use probing::Restart;
 use resizing::Resize;
+use restarts::Restarts;
 use writing::{Budget, Write};
 
 /// What all actors share.
@@ -90,9 +92,9 @@ impl Shared {
 #[derive(Clone, Debug)]
 pub(crate) struct Inputs {
     /// The object as last seen, without its status.
-    pub object: Arc<Pod>,
+    pub object: Arc<Kept<Pod>>,
     /// Its status as last seen.
-    pub status: Arc<PodStatus>,
+    pub status: Arc<Kept<PodStatus>>,
     /// The object does not exist any more.
     pub vanished: bool,
     /// The provider's last status.
@@ -108,7 +110,7 @@ pub(crate) struct Inputs {
 pub(crate) struct Report {
     /// Rises with each report to any actor.
     pub number: u64,
-    pub status: Arc<PodStatus>,
+    pub status: Arc<Kept<PodStatus>>,
     /// When the provider was asked, for one that it did not tell by itself.
     pub asked_at: Option<Instant>,
 }
@@ -132,9 +134,11 @@ pub(crate) struct Actor {
     shared: Arc<Shared>,
     inputs: watch::Receiver<Inputs>,
     machine: Machine,
-    pod: Arc<Pod>,
+    pod: Arc<Kept<Pod>>,
     /// What the provider was last asked to run.
-    given: Arc<Pod>,
+    given: Arc<Kept<Pod>>,
+    /// The generation that it runs, or has refused for good.
+    delivered: Option<i64>,
     /// Whether the provider runs the resources that the spec asks for.
     resize: Resize,
     /// What it is made of. Empty while a call has it.
@@ -153,13 +157,13 @@ pub(crate) struct Actor {
     /// Why the provider's copies are old, as it was last told.
     stale_files: Option<Failure>,
     probes: Option<Box<Probes>>,
-    /// Containers that are to be restarted and could not be yet.
-    restarts: BTreeMap<String, Restart>,
+    /// What the probes want restarted.
+    restarts: Restarts,
     /// How often the provider had been started again when it was last told to stop the pod.
     told_to_stop: u64,
     /// `deletionTimestamp` and grace, as last looked at.
     deletion: Option<(Time, i64)>,
-    report: Option<Arc<PodStatus>>,
+    report: Option<Arc<Kept<PodStatus>>>,
     seen_report: u64,
     seen_lost: u64,
     /// When the provider last said that it has the pod: an older list proves nothing.
@@ -167,7 +171,7 @@ pub(crate) struct Actor {
     held: Option<Failure>,
     failed: bool,
     /// The status that the API server holds, to our knowledge, and since which version of the object.
-    baseline: Arc<PodStatus>,
+    baseline: Arc<Kept<PodStatus>>,
     baseline_version: u64,
     /// What the API server refused: not sent again until it differs.
     refused: Option<Box<PodStatus>>,
@@ -195,6 +199,10 @@ pub(crate) struct Actor {
     refresh_timer: Option<Pin<Box<Sleep>>>,
     /// `activeDeadlineSeconds`.
     deadline: Option<Pin<Box<Sleep>>>,
+    /// Something happened not long ago.
+    awake: Option<Pin<Box<Sleep>>>,
+    /// Nothing has happened since the objects were packed.
+    rested: bool,
 }
 
 impl Actor {
@@ -202,14 +210,15 @@ impl Actor {
     pub(crate) fn new(key: PodKey, shared: Arc<Shared>, inputs: watch::Receiver<Inputs>, origin: &Origin) -> Self {
         let first = inputs.borrow().clone();
         let features = shared.features();
+        let (object, held) = (first.object.get(), first.status.get());
         let policy = Policy {
-            may_restart: may_restart(&first.object),
+            may_restart: may_restart(&object),
             watches: features.watch,
             updates: features.update,
-            grace: termination_grace(&first.object),
+            grace: termination_grace(&object),
         };
         let baseline = first.status.clone();
-        let ended = baseline.phase.as_deref().is_some_and(status::Phase::is_terminal_name);
+        let ended = held.phase.as_deref().is_some_and(status::Phase::is_terminal_name);
         let machine = match origin {
             Origin::New | Origin::Rejected(_) if !ended => Machine::new(policy),
             _ => Machine::adopted(policy, ended),
@@ -221,7 +230,11 @@ impl Actor {
             machine,
             pod: first.object.clone(),
             given: first.object.clone(),
-            resize: Resize::of(&first.object, &baseline, features.update),
+            delivered: match origin {
+                Origin::Adopted => held.observed_generation,
+                Origin::New | Origin::Lost | Origin::Rejected(_) => object.metadata.generation,
+            },
+            resize: Resize::of(&object, &held, features.update),
             material: Box::default(),
             wake_up: Arc::default(),
             woken_in_call: false,
@@ -231,7 +244,7 @@ impl Actor {
             refresh_failures: 0,
             stale_files: None,
             probes: None,
-            restarts: BTreeMap::new(),
+            restarts: Restarts::default(),
             told_to_stop: 0,
             deletion: None,
             report,
@@ -240,7 +253,7 @@ impl Actor {
             accepted: Instant::now(),
             held: None,
             failed: false,
-            baseline_version: resource_version(&first.object),
+            baseline_version: resource_version(&object),
             baseline,
             refused: None,
             call: None,
@@ -259,6 +272,8 @@ impl Actor {
             status_timer: None,
             refresh_timer: None,
             deadline: None,
+            awake: None,
+            rested: false,
             inputs,
         }
     }
@@ -273,6 +288,9 @@ impl Actor {
             self.draining = cancel.is_cancelled();
             self.sync_files();
             self.sync_status();
+            if !std::mem::take(&mut self.rested) {
+                self.awake.get_or_insert_with(|| Box::pin(sleep(REST_AFTER)));
+            }
             tokio::select! {
                 // Cancel-safe: the future is polled in place and stays when another arm wins.
                 answer = lane(&mut self.call) => self.answered(answer),
@@ -302,18 +320,31 @@ impl Actor {
                     self.refresh_timer = None;
                     self.outdated = true;
                 }
-                container = probing::restart_due(&self.restarts) => self.restart_again(&container),
+                container = self.restarts.due() => self.restart(container),
                 () = timer(&mut self.deadline), if !cancel.is_cancelled() => {
                     self.deadline = None;
                     self.step(Event::Expired(Failure::of_pod("DeadlineExceeded", DEADLINE_EXCEEDED)));
                 }
+                () = timer(&mut self.awake) => self.rest(),
                 // Cancel-safe: a token is not consumed. Only wakes the loop; the head of it looks.
                 () = cancel.cancelled(), if !cancel.is_cancelled() => {}
             }
         }
         debug!(pod = %self.key, uid = %self.key.uid, "gone");
     }
+
+    /// Nothing has happened for some time: what is known of the pod is kept small.
+    fn rest(&mut self) {
+        (self.awake, self.rested) = (None, true);
+        self.pod.rest();
+        self.given.rest();
+        self.baseline.rest();
+        self.report.iter().for_each(|report| report.rest());
+    }
 }
+
+/// How long a pod's objects stay decoded. A pod that comes up, or ends, is through its changes by then.
+const REST_AFTER: Duration = Duration::from_secs(5);
 
 /// The kubelet's words.
 const DEADLINE_EXCEEDED: &str = "Pod was active on the node longer than the specified deadline";

@@ -71,6 +71,15 @@ impl Admission {
         }
     }
 
+    /// A pod that is counted requests something else now: its resize is the provider's to judge, but the room it takes is no one else's.
+    pub(super) fn resized(&mut self, uid: &str, pod: &Pod) {
+        if let Some(counted) = self.counted.get_mut(uid) {
+            let before = std::mem::replace(counted, requests(pod));
+            self.used.sub(&before);
+            self.used.add(counted);
+        }
+    }
+
     /// A pod has changed, and may have come to its end. True when that made room.
     pub(super) fn changed(&mut self, uid: &Arc<str>, status: &PodStatus) -> bool {
         has_ended(status) && self.release(uid)

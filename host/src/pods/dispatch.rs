@@ -23,6 +23,7 @@ use tracing::{debug, info, warn};
 
 use super::actor::{Actor, Inputs, Origin, Report, Shared};
 use super::admission::{Admission, Decision};
+use super::kept::Kept;
 use super::port::ObjectEvent;
 use super::recover::{self, Listing};
 use super::view::{PodsView, Seen};
@@ -189,9 +190,14 @@ impl Dispatcher {
         if let Some(replaced) = self.view.put(&seen) {
             self.vanished(&replaced);
         }
-        let made_room = self.admission.changed(&seen.key.uid, &seen.status);
+        let made_room = self.admission.changed(&seen.key.uid, &seen.status.get());
         match self.actors.get(&seen.key.uid) {
-            Some(inputs) => inputs.send_modify(|inputs| (inputs.object, inputs.status) = (seen.object, seen.status)),
+            Some(inputs) => {
+                if inputs.borrow().object.get().spec != seen.object.get().spec {
+                    self.admission.resized(&seen.key.uid, &seen.object.get());
+                }
+                inputs.send_modify(|inputs| (inputs.object, inputs.status) = (seen.object, seen.status));
+            }
             None => self.adopt_or_create(seen),
         }
         if made_room {
@@ -205,10 +211,10 @@ impl Dispatcher {
         let mut refusal = None;
         let origin = match &known {
             Some(_) => Origin::Adopted,
-            None if has_started(&status) => Origin::Lost,
+            None if has_started(&status.get()) => Origin::Lost,
             // One that is to go is not admitted any more.
-            None if object.metadata.deletion_timestamp.is_some() => Origin::New,
-            None => match self.admission.decide(&key.uid, &object) {
+            None if object.get().metadata.deletion_timestamp.is_some() => Origin::New,
+            None => match self.admission.decide(&key.uid, &object.get()) {
                 Decision::Take => Origin::New,
                 Decision::Reject(rejection) => Origin::Rejected(rejection),
                 Decision::Wait(rejection) => {
@@ -219,7 +225,7 @@ impl Dispatcher {
             },
         };
         if matches!(origin, Origin::Adopted | Origin::Lost) {
-            self.admission.count(&key.uid, &object, &status);
+            self.admission.count(&key.uid, &object.get(), &status.get());
         }
         let report = known.filter(|(_, status)| is_known(status)).map(|(_, status)| self.number(status, None));
         self.spawn(key, Inputs { object, status, vanished: false, report, lost: None, refusal }, origin);
@@ -252,7 +258,7 @@ impl Dispatcher {
     fn vanished(&mut self, uid: &str) {
         if let Some(inputs) = self.actors.get(uid) {
             inputs.send_modify(|inputs| inputs.vanished = true);
-            if let Some(key) = PodKey::of(&inputs.borrow().object) {
+            if let Some(key) = PodKey::of(&inputs.borrow().object.peek()) {
                 self.view.remove(&key);
             }
         }
@@ -283,7 +289,7 @@ impl Dispatcher {
 
     fn orphan(&mut self, key: &PodKey, status: PodStatus) {
         debug!(uid = %key.uid, "the provider runs a pod that the API server does not have");
-        let object = Arc::new(Pod {
+        let object = Kept::new(Pod {
             metadata: ObjectMeta {
                 uid: Some(key.uid.to_string()),
                 name: Some(key.name.to_string()),
@@ -313,7 +319,9 @@ impl Dispatcher {
 
     /// A provider speaks of its own pods only: the name comes from the API server, or it could write on any pod of the cluster.
     fn pod_event(&self, uid: &str, warning: bool, reason: &str, message: &str) {
-        let Some(key) = self.actors.get(uid).and_then(|inputs| PodKey::of(&inputs.borrow().object)) else { return };
+        let Some(key) = self.actors.get(uid).and_then(|inputs| PodKey::of(&inputs.borrow().object.peek())) else {
+            return;
+        };
         let is_reason = reason.len() <= LONGEST_REASON
             && reason.starts_with(|c: char| c.is_ascii_uppercase())
             && reason.chars().all(|c| c.is_ascii_alphanumeric());
@@ -322,7 +330,7 @@ impl Dispatcher {
 
     fn number(&mut self, status: PodStatus, asked_at: Option<Instant>) -> Report {
         self.reports += 1;
-        Report { number: self.reports, status: Arc::new(status), asked_at }
+        Report { number: self.reports, status: Kept::new(status), asked_at }
     }
 
     fn report(&mut self, key: &PodKey, status: PodStatus, asked_at: Option<Instant>) {
@@ -331,7 +339,7 @@ impl Dispatcher {
         if let Some(inputs) = self.actors.get(&key.uid) {
             inputs.send_modify(|inputs| inputs.report = Some(report));
         } else if let Some((_, unclaimed)) = self.unclaimed.get_mut(&key.uid) {
-            unclaimed.clone_from(status);
+            unclaimed.clone_from(&status.get());
         }
     }
 
@@ -354,7 +362,7 @@ impl Dispatcher {
     fn admit_waiting(&mut self) {
         for uid in std::mem::take(&mut self.waiting) {
             let Some(inputs) = self.actors.get(&uid) else { continue };
-            let decision = self.admission.decide(&uid, &inputs.borrow().object);
+            let decision = self.admission.decide(&uid, &inputs.borrow().object.get());
             let refusal = match decision {
                 Decision::Take => None,
                 Decision::Reject(rejection) | Decision::Wait(rejection) => {

@@ -9,27 +9,25 @@ use std::sync::{Arc, PoisonError, RwLock};
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use pluglet_model::PodKey;
 
+use super::kept::Kept;
+
 type Name = (Arc<str>, Arc<str>);
 
 /// A pod as the API server holds it: the object without its status, and the status.
 #[derive(Clone, Debug)]
 pub(crate) struct Seen {
     pub key: PodKey,
-    pub object: Arc<Pod>,
-    pub status: Arc<PodStatus>,
+    pub object: Arc<Kept<Pod>>,
+    pub status: Arc<Kept<PodStatus>>,
 }
 
 impl Seen {
     /// Takes an object apart. The parts change at different times, and each is kept once in this process. None for an object without UID or
     /// name, which the API server never sends.
-    #[expect(
-        clippy::redundant_clone,
-        reason = "a copy has lists as long as they are; decoded ones have room for four, some kilobytes a pod"
-    )]
     pub(crate) fn of(mut pod: Pod) -> Option<Self> {
         let key = PodKey::of(&pod)?;
-        let status = Arc::new(pod.status.take().unwrap_or_default().clone());
-        Some(Self { key, object: Arc::new(pod.clone()), status })
+        let status = Kept::new(pod.status.take().unwrap_or_default());
+        Some(Self { key, object: Kept::new(pod), status })
     }
 }
 

@@ -15,6 +15,8 @@ use std::sync::Arc;
 use pluglet_egress::{Class, Resolve, SystemResolver, classify};
 use tokio::net::TcpStream;
 
+use super::Outcome;
+
 /// Addresses of one name that are tried. A name with a thousand of them would make the host a port scanner.
 const MAX_ADDRESSES: usize = 8;
 
@@ -29,6 +31,16 @@ pub(super) enum Unreachable {
     NoAddress(String),
     #[error("dial tcp {0}: {1}")]
     Dial(SocketAddr, #[source] io::Error),
+}
+
+impl Unreachable {
+    /// What a check comes to that could not connect. Where the host itself did not want to, that says nothing about the container.
+    pub(super) fn outcome(&self) -> Outcome {
+        match self {
+            Self::Refused { .. } => Outcome::Unknown { error: self.to_string() },
+            Self::Resolve(..) | Self::NoAddress(_) | Self::Dial(..) => Outcome::failure(self.to_string()),
+        }
+    }
 }
 
 /// Makes connections for probes.

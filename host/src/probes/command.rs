@@ -25,7 +25,14 @@ pub(super) async fn run(
         Ok(Ok(output)) if output.exit_code == 0 => Outcome::Success,
         Ok(Ok(output)) => {
             let bytes = output.output.get(..ANSWER_LIMIT).unwrap_or(&output.output);
-            Outcome::failure(String::from_utf8_lossy(bytes))
+            let text = String::from_utf8_lossy(bytes);
+            // A kubelet's event says nothing of a command that prints nothing.
+            let silent = text.trim().is_empty();
+            Outcome::failure(if silent {
+                format!("command exited with {}", output.exit_code)
+            } else {
+                text.into_owned()
+            })
         }
         Ok(Err(Error::Unsupported(why))) => {
             Outcome::Unknown { error: format!("{why}; use httpGet, tcpSocket or grpc instead of exec") }

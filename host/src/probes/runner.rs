@@ -110,7 +110,7 @@ impl Deadline {
     ) -> Result<tokio::net::TcpStream, Outcome> {
         match self.bound(dial).await {
             Ok(Ok(stream)) => Ok(stream),
-            Ok(Err(error)) => Err(Outcome::failure(error.to_string())),
+            Ok(Err(error)) => Err(error.outcome()),
             Err(late) => Err(Outcome::failure(late)),
         }
     }

@@ -61,7 +61,8 @@ fn condition(facts: &Facts<'_>, type_: &str, verdict: Verdict) -> PodCondition {
         message: verdict.message,
         last_transition_time: since.or_else(|| Some(facts.now.clone())),
         last_probe_time: None,
-        observed_generation: facts.pod.metadata.generation,
+        // A resize that is refused is one of the spec as it stands.
+        observed_generation: if type_ == PENDING { facts.pod.metadata.generation } else { facts.generation },
     }
 }
 

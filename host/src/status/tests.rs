@@ -53,6 +53,7 @@ fn facts<'a>(pod: &'a Pod, baseline: &'a PodStatus, report: Option<&'a PodStatus
         resize: None,
         probed: &unprobed,
         host_ip: "10.0.0.1",
+        generation: pod.metadata.generation,
         now,
     }
 }

@@ -143,6 +143,12 @@ impl Container {
         }
     }
 
+    /// It must be restarted, and has not been.
+    #[must_use]
+    pub fn awaits_restart(&self) -> bool {
+        self.running && self.workers.iter().any(|(kind, worker)| *kind != Kind::Readiness && worker.has_failed())
+    }
+
     /// For the container's status.
     #[must_use]
     pub fn verdict(&self) -> Verdict {

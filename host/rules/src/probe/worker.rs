@@ -77,6 +77,11 @@ impl Worker {
         if self.running { self.standing } else { Standing::Failure }
     }
 
+    /// Its failure is final until the container is replaced.
+    pub(super) fn has_failed(&self) -> bool {
+        self.on_hold && self.standing() == Standing::Failure
+    }
+
     /// When the next check shall begin; may have passed. None: not before something happens.
     pub(super) fn due(&self) -> Option<Duration> {
         if !self.is_eligible() || self.under_way {

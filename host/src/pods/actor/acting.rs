@@ -3,11 +3,9 @@
 //! In: [`Event`]s, [`Answer`]s. Out: calls, events for users. Invariant: a call that waits for another is never forgotten for a less urgent
 //! one.
 
-use std::sync::Arc;
-
 use futures::FutureExt;
 use k8s_openapi::api::core::v1::PodStatus;
-use pluglet_model::provider::Error;
+use pluglet_model::provider::{Error, Retry};
 use tokio::time::{Instant, sleep_until};
 use tracing::{debug, info, warn};
 
@@ -15,6 +13,7 @@ use super::Actor;
 use super::lanes::{Answer, Call, Lane, Trouble};
 use super::material::{Material, Unresolved};
 use super::writing::{self, QUIET};
+use crate::pods::kept::Kept;
 use crate::pods::port::WriteError;
 use crate::pods::state::{Action, Event, Failure, Place, State};
 use crate::status::field_path;
@@ -52,11 +51,11 @@ impl Actor {
             // Readiness is looked at until the end.
             (State::Stopping, Some(probes)) => {
                 probes.terminating();
-                self.restarts.clear();
+                self.restarts.forgive_all();
             }
             _ => {
                 self.probes = None;
-                self.restarts.clear();
+                self.restarts.forgive_all();
             }
         }
         if !matches!(self.machine.state, State::Pending | State::Creating | State::Running | State::Updating) {
@@ -93,7 +92,7 @@ impl Actor {
                 self.failed = true;
             }
             // The provider made up this name, or nobody has the pod any more: an event about it would be a lie about somebody else's.
-            Action::Record(failure) if self.pod.spec.is_none() => {
+            Action::Record(failure) if self.pod.get().spec.is_none() => {
                 debug!(uid = %self.key.uid, reason = %failure.reason, "{}", failure.message);
             }
             Action::Record(failure) => self.record(&failure),
@@ -113,7 +112,7 @@ impl Actor {
             }
             Place::Container(container) => {
                 let message = format!("Error: {}", failure.message);
-                let path = field_path(&self.pod, container);
+                let path = field_path(&self.pod.get(), container);
                 self.shared.events.record_about(&self.key, path, true, "Failed", &message);
             }
         }
@@ -125,10 +124,8 @@ impl Actor {
         }
         if self.call.is_some() {
             match call {
-                // It can wait for the next timer.
-                Call::Poll => {}
-                // Each container has its own, and none is asked for twice.
-                Call::Restart { container, grace } => self.restart_later(container, grace),
+                // They can wait for the next timer.
+                Call::Poll | Call::Restart { .. } => {}
                 call => {
                     if self.queued.as_ref().is_none_or(|queued| queued.urgency() <= call.urgency()) {
                         self.queued = Some(call);
@@ -141,13 +138,13 @@ impl Actor {
             self.told_to_stop = self.shared.restarts();
         }
         if matches!(call, Call::Create | Call::Update) {
-            self.material.hold_all(&self.shared, &self.pod, &self.wake_up);
+            self.material.hold_all(&self.shared, &self.pod.get(), &self.wake_up);
             self.given = self.pod.clone();
         }
         let lane = Lane {
             shared: self.shared.clone(),
             key: self.key.clone(),
-            pod: self.pod.clone(),
+            pod: self.pod.get(),
             newest_report: self.seen_report,
         };
         self.call = Some(lane.call(call, &mut self.material));
@@ -161,10 +158,17 @@ impl Actor {
                 match outcome {
                     Ok(status) => {
                         let ended = self.accept(status, asked_with);
+                        self.delivered = self.given.get().metadata.generation;
                         self.has_files();
                         self.step(Event::Created(Ok(ended)));
                     }
-                    Err(Trouble::Provider(error)) => self.step(Event::Created(Err(error))),
+                    Err(Trouble::Provider(error)) => {
+                        if matches!(error, Error::AlreadyExists) {
+                            // As it was when an earlier attempt took effect.
+                            self.delivered = self.baseline.get().observed_generation;
+                        }
+                        self.step(Event::Created(Err(error)));
+                    }
                     Err(Trouble::Unresolved(unresolved)) => self.wait_for_what_it_names(&unresolved),
                 }
                 self.settle(asked_with);
@@ -174,12 +178,16 @@ impl Actor {
                 match outcome {
                     Ok(status) => {
                         let ended = self.accept(status, asked_with);
-                        self.resize.updated(&self.given, None);
+                        self.resize.updated(&self.given.get(), &self.pod.get(), None);
+                        self.delivered = self.given.get().metadata.generation;
                         self.has_files();
                         self.step(Event::Updated(Ok(ended)));
                     }
                     Err(Trouble::Provider(error)) => {
-                        self.resize.updated(&self.given, Some(&error));
+                        self.resize.updated(&self.given.get(), &self.pod.get(), Some(&error));
+                        if error.retry() == Retry::Never {
+                            self.delivered = self.given.get().metadata.generation;
+                        }
                         self.has_files();
                         self.step(Event::Updated(Err(error)));
                     }
@@ -191,9 +199,9 @@ impl Actor {
                 self.material = material;
                 self.refreshed(outcome, unresolved.as_ref());
             }
-            Answer::Restarted(container, grace, outcome) => self.restarted(&container, grace, outcome),
+            Answer::Restarted(container, outcome) => self.restarted(&container, outcome),
             Answer::Deleted(outcome) => self.step(Event::Deleted(outcome)),
-            Answer::Polled(Ok(report)) => self.reported(&Arc::new(report)),
+            Answer::Polled(Ok(report)) => self.reported(&Kept::new(report)),
             Answer::Polled(Err(Error::NotFound)) => self.lost(),
             Answer::Polled(Err(error)) => debug!(pod = %self.key, %error, "status call failed; the timer asks again"),
         }
@@ -223,8 +231,8 @@ impl Actor {
     fn accept(&mut self, answered: PodStatus, asked_with: u64) -> bool {
         self.accepted = Instant::now();
         let told = self.report.clone().filter(|_| self.seen_report != asked_with);
-        let report = told.unwrap_or_else(|| Arc::new(answered));
-        let ended = self.has_ended(&report);
+        let report = told.unwrap_or_else(|| Kept::new(answered));
+        let ended = self.has_ended(&report.get());
         self.take(report);
         ended
     }

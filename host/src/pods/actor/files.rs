@@ -23,26 +23,27 @@ impl Actor {
         if self.machine.state != State::Running {
             return;
         }
-        let generation = self.pod.metadata.generation;
-        let changed = self.baseline.observed_generation.is_some() && self.baseline.observed_generation < generation;
+        let generation = self.pod.get().metadata.generation;
+        let observed = self.baseline.get().observed_generation;
+        let changed = observed.is_some() && observed < generation;
         if changed && self.shared.features().update {
             // It changed while nobody looked.
-            self.material.hold_all(&self.shared, &self.pod, &self.wake_up);
+            self.material.hold_all(&self.shared, &self.pod.get(), &self.wake_up);
             self.step(Event::Changed);
         } else if self.has_files_to_refresh() {
-            self.material.hold_files(&self.shared, &self.pod, &self.wake_up);
+            self.material.hold_files(&self.shared, &self.pod.get(), &self.wake_up);
             self.refresh_in(spread(&self.key, SPREAD));
         }
     }
 
     /// The provider was given all files.
     pub(super) fn has_files(&mut self) {
-        self.material.hold_files(&self.shared, &self.pod, &self.wake_up);
+        self.material.hold_files(&self.shared, &self.pod.get(), &self.wake_up);
         self.refresh_timer = self.material.renew_at().map(|at| Box::pin(sleep_until(at)));
     }
 
     fn has_files_to_refresh(&self) -> bool {
-        self.shared.features().refresh && references::makes_files(&self.pod, &self.shared.kinds())
+        self.shared.features().refresh && references::makes_files(&self.pod.get(), &self.shared.kinds())
     }
 
     /// Hands over what has changed, when nothing more important is under way.
@@ -68,7 +69,7 @@ impl Actor {
                 failure = Some(Failure::of_pod(error.reason(), format!("refreshing files: {error}")));
                 pause = match retry {
                     Retry::Never => None,
-                    Retry::Soon => Some(FIRST_RETRY),
+                    Retry::Soon => Some(self.next_pause(Duration::ZERO)),
                     Retry::Backoff(after) => Some(self.next_pause(after.unwrap_or_default())),
                     Retry::Slowly => Some(LONGEST_RETRY),
                 };

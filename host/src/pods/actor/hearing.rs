@@ -11,6 +11,7 @@ use tracing::debug;
 
 use super::writing::QUIET;
 use super::{Actor, Inputs, Origin, resource_version};
+use crate::pods::kept::Kept;
 use crate::pods::state::{Event, Failure, Place, State, Wish};
 use crate::status;
 
@@ -28,12 +29,12 @@ impl Actor {
             }
             Origin::New if self.machine.state == State::Pending => {
                 self.write_after = Instant::now() + QUIET;
-                self.material.hold_all(&self.shared, &self.pod, &self.wake_up);
+                self.material.hold_all(&self.shared, &self.pod.get(), &self.wake_up);
                 self.look_at_refusal(&first);
                 self.due();
             }
             Origin::Lost if self.machine.state == State::Running => {
-                self.material.hold_all(&self.shared, &self.pod, &self.wake_up);
+                self.material.hold_all(&self.shared, &self.pod.get(), &self.wake_up);
                 self.lost();
             }
             Origin::New | Origin::Rejected(_) | Origin::Lost | Origin::Adopted => {
@@ -75,6 +76,9 @@ impl Actor {
         self.look_at_wish(&inputs);
         self.look_at_refusal(&inputs);
         if !differs(&self.given, &self.pod) {
+            if self.delivered == self.given.get().metadata.generation {
+                self.delivered = self.pod.get().metadata.generation;
+            }
             // One object is kept, not two that say the same.
             self.given = self.pod.clone();
         } else if self.machine.wish == Wish::Run && !self.refused_by_node {
@@ -87,7 +91,7 @@ impl Actor {
         let hears = self.machine.state == State::Pending
             || (self.machine.state == State::Running && self.shared.features().update);
         if self.call.is_none() && hears {
-            self.material.hold_all(&self.shared, &self.pod, &self.wake_up);
+            self.material.hold_all(&self.shared, &self.pod.get(), &self.wake_up);
             if !self.material.is_loaded() {
                 self.unresolved = true;
                 return;
@@ -113,13 +117,13 @@ impl Actor {
     }
 
     fn object_changed(&mut self, inputs: &Inputs) {
-        let object = &inputs.object;
+        let (before, object) = (self.pod.get(), inputs.object.get());
         // Labels and annotations can be files.
-        self.outdated |= self.pod.metadata.labels != object.metadata.labels
-            || self.pod.metadata.annotations != object.metadata.annotations;
-        self.resize.spec_changed(&self.pod, object);
-        self.pod = object.clone();
-        let version = resource_version(&self.pod);
+        self.outdated |= before.metadata.labels != object.metadata.labels
+            || before.metadata.annotations != object.metadata.annotations;
+        self.resize.spec_changed(&before, &object);
+        self.pod = inputs.object.clone();
+        let version = resource_version(&object);
         // A watch event may be older than the answer to our own write. One that is as new holds the same, and is shared with others.
         if version >= self.baseline_version {
             self.baseline_version = version;
@@ -135,7 +139,8 @@ impl Actor {
             }
             return;
         }
-        let metadata = &inputs.object.metadata;
+        let object = inputs.object.get();
+        let metadata = &object.metadata;
         let Some(deadline) = metadata.deletion_timestamp.clone() else { return };
         let grace = metadata.deletion_grace_period_seconds.unwrap_or(0);
         if self.deletion.as_ref() != Some(&(deadline.clone(), grace)) {
@@ -152,7 +157,7 @@ impl Actor {
         }
         let held = inputs.refusal.as_ref().map(|refusal| Failure {
             reason: refusal.reason.clone(),
-            message: refusal.status_message(),
+            message: format!("waiting for this node to have room: {}", refusal.message),
             place: Place::Pod,
         });
         match (held, self.refused_by_node) {
@@ -173,17 +178,17 @@ impl Actor {
 
     /// `activeDeadlineSeconds` counts from `status.startTime`, on whichever node of whichever process that was.
     fn set_deadline(&mut self) {
-        let seconds = self.pod.spec.as_ref().and_then(|spec| spec.active_deadline_seconds);
+        let seconds = self.pod.get().spec.as_ref().and_then(|spec| spec.active_deadline_seconds);
         self.deadline = seconds.map(|seconds| {
             let now = Timestamp::now().as_second();
-            let started = self.baseline.start_time.as_ref().map_or(now, |start| start.0.as_second());
+            let started = self.baseline.get().start_time.as_ref().map_or(now, |start| start.0.as_second());
             let left = u64::try_from(started.saturating_add(seconds) - now).unwrap_or(0);
             Box::pin(sleep_until(Instant::now() + std::time::Duration::from_secs(left)))
         });
     }
 
-    pub(super) fn reported(&mut self, report: &Arc<PodStatus>) {
-        let ended = self.has_ended(report);
+    pub(super) fn reported(&mut self, report: &Arc<Kept<PodStatus>>) {
+        let ended = self.has_ended(&report.get());
         let settled = matches!(self.machine.state, State::Ended | State::Finishing | State::Removing);
         if settled && self.report.is_some() && !ended {
             debug!(pod = %self.key, "ignoring a report of life from a pod that has ended");
@@ -204,8 +209,8 @@ impl Actor {
     }
 
     /// What the provider says of the pod from now on.
-    pub(super) fn take(&mut self, report: Arc<PodStatus>) {
-        self.observe(&report);
+    pub(super) fn take(&mut self, report: Arc<Kept<PodStatus>>) {
+        self.observe(&report.get());
         self.report = Some(report);
     }
 
@@ -224,15 +229,18 @@ impl Actor {
         if self.machine.state == State::Stopping {
             status::has_stopped(report)
         } else {
-            status::has_ended(&self.pod, report)
+            status::has_ended(&self.pod.get(), report)
         }
     }
 }
 
 /// Whether the provider should be told: all but status and bookkeeping.
-fn differs(given: &Arc<Pod>, now: &Arc<Pod>) -> bool {
-    !Arc::ptr_eq(given, now)
-        && (given.spec != now.spec
-            || given.metadata.labels != now.metadata.labels
-            || given.metadata.annotations != now.metadata.annotations)
+fn differs(given: &Arc<Kept<Pod>>, now: &Arc<Kept<Pod>>) -> bool {
+    if Arc::ptr_eq(given, now) {
+        return false;
+    }
+    let (given, now) = (given.get(), now.get());
+    given.spec != now.spec
+        || given.metadata.labels != now.metadata.labels
+        || given.metadata.annotations != now.metadata.annotations
 }

@@ -60,7 +60,7 @@ pub(super) enum Answer {
     Updated(Result<PodStatus, Trouble>, u64, Box<Material>),
     /// How handing over went, and why a volume could not be made.
     Refreshed(Result<(), Error>, Option<Unresolved>, Box<Material>),
-    Restarted(String, Duration, Result<(), Error>),
+    Restarted(String, Result<(), Error>),
     Deleted(Result<(), Error>),
     Polled(Result<PodStatus, Error>),
 }
@@ -83,7 +83,7 @@ impl Lane {
             Call::Refresh => self.refresh(std::mem::take(material)).boxed(),
             Call::Restart { container, grace } => async move {
                 let outcome = self.shared.provider.restart_container(&self.key, &container, grace).await;
-                Answer::Restarted(container, grace, outcome)
+                Answer::Restarted(container, outcome)
             }
             .boxed(),
             Call::Delete(grace) => async move {

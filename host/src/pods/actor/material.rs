@@ -79,6 +79,9 @@ impl Material {
         pod: &Pod,
         running: bool,
     ) -> Result<PodPlan, Unresolved> {
+        if let Some(object) = self.held.as_ref().and_then(Held::loading) {
+            return Err(Problem::Loading(object).into());
+        }
         let kinds = shared.kinds();
         match self.renew(shared, key, pod, &kinds).await {
             Err(unresolved) if !running => return Err(unresolved),

@@ -43,11 +43,15 @@ impl Resize {
         }
     }
 
-    /// An update with this spec has ended.
-    pub(super) fn updated(&mut self, given: &Arc<Pod>, error: Option<&Error>) {
+    /// An update to `given` has ended; `now` is what the spec has come to say meanwhile, another resize perhaps.
+    pub(super) fn updated(&mut self, given: &Arc<Pod>, now: &Arc<Pod>, error: Option<&Error>) {
         let Some(allocated) = &self.allocated else { return };
         match error {
-            None => (self.allocated, self.pending) = (None, None),
+            None => {
+                let has = resources(given);
+                self.allocated = (has != resources(now)).then(|| Box::new(has));
+                self.pending = None;
+            }
             Some(_) if **allocated == resources(given) => {}
             Some(error) => {
                 let infeasible = error.retry() == Retry::Never;

@@ -3,7 +3,7 @@
 //! In: which tokens the pod's volumes name, a clock. Out: tokens, and when they are to be renewed. Invariant: a token is never shared between
 //! pods, since each is bound to one; one that cannot be renewed is kept for as long as it is valid.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,9 +24,9 @@ const RETRY: Duration = Duration::from_secs(30);
 /// Tokens of pods that were created together are not all renewed in the same second.
 const LONGEST_JITTER: Duration = Duration::from_secs(10);
 
-/// What one pod holds.
+/// What one pod holds: mostly one, for which a map would have room for eleven.
 #[derive(Default)]
-pub(super) struct Tokens(BTreeMap<TokenSpec, Token>);
+pub(super) struct Tokens(Vec<(TokenSpec, Token)>);
 
 struct Token {
     value: Arc<str>,
@@ -43,35 +43,38 @@ impl Tokens {
         service_account: &str,
         specs: &BTreeSet<TokenSpec>,
     ) -> Result<(), (TokenSpec, String)> {
-        self.0.retain(|spec, _| specs.contains(spec));
+        self.0.retain(|(spec, _)| specs.contains(spec));
         let mut failed = None;
         for spec in specs {
             let now = Instant::now();
-            if self.0.get(spec).is_some_and(|token| now < token.renew_at) {
+            let known = self.0.iter_mut().find(|(known, _)| known == spec).map(|(_, token)| token);
+            if known.as_ref().is_some_and(|token| now < token.renew_at) {
                 continue;
             }
-            match store.request_token(key, service_account, spec).await {
-                Ok((value, seconds)) => {
-                    self.0.insert(spec.clone(), Token::new(value, seconds, spread(key, LONGEST_JITTER), now));
-                }
-                Err(error) => match self.0.get_mut(spec) {
-                    Some(token) if now < token.expires_at => token.renew_at = now + RETRY,
-                    _ => {
-                        failed.get_or_insert((spec.clone(), error));
+            match (store.request_token(key, service_account, spec).await, known) {
+                (Ok((value, seconds)), known) => {
+                    let token = Token::new(value, seconds, spread(key, LONGEST_JITTER), now);
+                    match known {
+                        Some(known) => *known = token,
+                        None => self.0.push((spec.clone(), token)),
                     }
-                },
+                }
+                (Err(_), Some(token)) if now < token.expires_at => token.renew_at = now + RETRY,
+                (Err(error), _) => {
+                    failed.get_or_insert((spec.clone(), error));
+                }
             }
         }
         failed.map_or(Ok(()), Err)
     }
 
     pub(super) fn get(&self, spec: &TokenSpec) -> Option<Arc<str>> {
-        self.0.get(spec).map(|token| token.value.clone())
+        self.0.iter().find(|(known, _)| known == spec).map(|(_, token)| token.value.clone())
     }
 
     /// When the next is due. None: there are none.
     pub(super) fn renew_at(&self) -> Option<Instant> {
-        self.0.values().map(|token| token.renew_at).min()
+        self.0.iter().map(|(_, token)| token.renew_at).min()
     }
 }
 

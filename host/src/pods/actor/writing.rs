@@ -4,7 +4,6 @@
 //! that is about to be overtaken.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -16,6 +15,7 @@ use tokio::time::{Instant, sleep_until};
 use tracing::{info, trace, warn};
 
 use super::Actor;
+use crate::pods::kept::Kept;
 use crate::pods::port::WriteError;
 use crate::pods::state::{Event, Failure, Place, State, Wish, exponential};
 use crate::status::{self, Facts, Held, patch};
@@ -88,7 +88,7 @@ impl Actor {
         }
         self.dirty = false;
         let wanted = self.wanted();
-        let Some(patch) = patch::between(&self.key.uid, &self.baseline, &wanted) else {
+        let Some(patch) = patch::between(&self.key.uid, &self.baseline.get(), &wanted) else {
             if self.machine.state == State::Finishing {
                 self.step(Event::Written);
             }
@@ -136,7 +136,7 @@ impl Actor {
     /// Pays for a write, or says when it can be paid for. The end of a pod is never late, but only one end is free: a provider can
     /// tell as many as it likes. A write that failed waits for its own pause.
     fn afford(&mut self, wanted: &PodStatus) -> Result<(), Instant> {
-        let told = self.told_end || has_ended(&self.baseline);
+        let told = self.told_end || has_ended(&self.baseline.get());
         let free = self.write_failures > 0 || (has_ended(wanted) && !told);
         self.budget.take(Instant::now()).or_else(|later| if free { Ok(()) } else { Err(later) })
     }
@@ -144,9 +144,10 @@ impl Actor {
     fn wanted(&self) -> PodStatus {
         let now = Time(Timestamp::from_second(Timestamp::now().as_second()).unwrap_or(Timestamp::UNIX_EPOCH));
         status::translate(&Facts {
-            pod: &self.pod,
-            baseline: &self.baseline,
-            report: self.report.as_deref(),
+            pod: &self.pod.get(),
+            generation: self.observed_generation(),
+            baseline: &self.baseline.get(),
+            report: self.report.as_ref().map(|report| report.get()).as_deref(),
             held: self.held.as_ref().map(held),
             failed: self.failed,
             stopped: self.machine.state == State::Finishing,
@@ -156,6 +157,14 @@ impl Actor {
             host_ip: &self.shared.node.address.to_string(),
             now: &now,
         })
+    }
+
+    /// A change that the provider still has to take is not observed yet: a later process sees by that what it owes.
+    fn observed_generation(&self) -> Option<i64> {
+        let takes_changes = matches!(self.machine.state, State::Running | State::Updating)
+            && self.machine.wish == Wish::Run
+            && self.shared.features().update;
+        if takes_changes { self.delivered } else { self.pod.get().metadata.generation }
     }
 
     pub(super) fn write_ended(&mut self, write: Write) {
@@ -168,7 +177,9 @@ impl Actor {
                 // A version that the watch has passed already holds our write and whatever came after it.
                 if version >= self.baseline_version {
                     self.baseline_version = version;
-                    patch::apply(Arc::make_mut(&mut self.baseline), &write.status);
+                    let mut held = PodStatus::clone(&self.baseline.get());
+                    patch::apply(&mut held, &write.status);
+                    self.baseline = Kept::new(held);
                 }
             }
             // Its end arrives by the watch.

@@ -57,3 +57,17 @@ fn a_pod_that_runs_already_is_counted_however_full_the_node_is() {
     let Decision::Reject(rejection) = admission.decide(&uid("e"), &small) else { panic!("there is no room") };
     assert_eq!(rejection.reason, "OutOfpods");
 }
+
+#[test]
+fn a_pod_that_was_resized_takes_the_room_that_it_asks_for_now() {
+    let mut admission = admission();
+    assert_eq!(admission.decide(&uid("a"), &pod()), Decision::Take);
+    let container = json!({ "name": "c", "resources": { "requests": { "cpu": "1500m" } } });
+    admission.resized("a", &pod_of(&json!({ "spec": { "containers": [container] } })));
+    let Decision::Reject(rejection) = admission.decide(&uid("b"), &pod()) else { panic!("there is no room") };
+    assert_eq!(rejection.reason, "OutOfcpu");
+    assert!(admission.release("a"));
+    assert_eq!(admission.decide(&uid("b"), &pod()), Decision::Take);
+    admission.resized("unknown", &pod());
+    assert_eq!(admission.decide(&uid("c"), &pod()), Decision::Take);
+}

@@ -45,7 +45,7 @@ async fn a_check_goes_to_the_pod_unless_it_names_a_host() {
         let check = Check::Tcp { host, port: 1 };
         assert_eq!(
             runner.check(&key(), "c", &check, pod_ip, second).await,
-            Outcome::failure(format!("{refused} is a link-local address, where no probe may go"))
+            Outcome::Unknown { error: format!("{refused} is a link-local address, where no probe may go") }
         );
     }
 }

@@ -80,15 +80,3 @@ async fn a_pod_that_has_not_started_says_what_it_waits_for() -> Result<()> {
     assert!(text.contains("container \"main\" in pod \"sleeper\" is waiting to start: ContainerCreating"), "{text}");
     Ok(())
 }
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_not_served_says_so() -> Result<()> {
-    let world = World::new("unserved").await?;
-    let node = world.node("node-unserved").await?;
-    world.apply(&pod(&node.name, "quiet", &json!({}), "Always")).await?;
-    world.until_pods("the pod to run", |pods| pods.iter().any(is_running)).await?;
-    let output = world.kubectl_output(&["exec", "quiet", "--", "true"], None).await?;
-    let text = String::from_utf8(output.stderr)?;
-    assert!(!output.status.success() && text.contains("exec"), "{text}");
-    Ok(())
-}

@@ -11,10 +11,10 @@
 //! | 7 a provider that hangs looks healthy for ever | `vk_defect_07_…`; a loop inside it: `faults.rs`, `an_endless_loop_…` |
 //! | 8 whole-object writes revert what others wrote | `vk_defect_08_…` |
 //! | 9 a failed create changes the cached pod | `vk_defect_09_…` |
-//! | 10 a resize loop spins on a closed channel until the exec returns | exec is answered with 501 in this version: `logs.rs`, `what_is_not_served_says_so` |
-//! | 11 an update of an unknown pod panics the process | no such path: an object that is not known is taken up. All orders of events: `host/src/pods/state/tests.rs`; the node lives on through `vk_defect_02_…` and `03` |
+//! | 10 a resize loop spins on a closed channel until the exec returns | `vk_defect_10_…`: exec is answered with 501 in this version |
+//! | 11 an update of an unknown pod panics the process | `vk_defect_11_…` in `host/src/pods/dispatch/tests.rs` |
 //! | 12 a container is terminated and running at once | `vk_defect_12_…` |
-//! | 13 a flag that does nothing, documentation of what is gone | flags: `cli.rs`; documentation: its examples are compiled by the unit rung |
+//! | 13 a flag that does nothing, documentation of what is gone | `vk_defect_13_…` in `host/src/args/tests.rs`; what flags do: `cli.rs` |
 //! | 14 the shipped rights do not suffice | `kubelet/identity.rs`, `vk_defect_14_…` |
 
 use std::collections::BTreeSet;
@@ -236,6 +236,18 @@ async fn vk_defect_09_a_create_that_failed_twice_hands_over_the_same_pod_the_thi
         .files("v", json!([{ "path": "color", "mode": "0644", "text": "red" }]))
         .event("ProviderUnavailable", "");
     check_rows(&world, &node.name, vec![row]).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn vk_defect_10_an_exec_that_is_not_served_ends_at_once_and_says_so() -> Result<()> {
+    let world = World::new("vk-10").await?;
+    let node = world.node("node-vk-10").await?;
+    world.apply(&pod(&node.name, "quiet", &json!({}), "Always")).await?;
+    world.until_pods("the pod to run", |pods| pods.iter().any(is_running)).await?;
+    let output = world.kubectl_output(&["exec", "quiet", "--", "true"], None).await?;
+    let text = String::from_utf8(output.stderr)?;
+    assert!(!output.status.success() && text.contains("exec"), "{text}");
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
