@@ -111,13 +111,23 @@ async fn read(path: &Path) -> Result<Config, KubeconfigError> {
     Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await
 }
 
-/// Whether the API server is known to speak HTTP/2. Nearly all do; what stands before one may not.
+/// Whether the API server's last answer came over HTTP/2. Nearly all speak it; what stands before one may not.
 #[derive(Clone, Default)]
 pub(crate) struct Protocol(Arc<AtomicBool>);
 
+impl Protocol {
+    pub(crate) fn is_http2(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn heard(&self, version: http::Version) {
+        self.0.store(version == http::Version::HTTP_2, Ordering::Relaxed);
+    }
+}
+
 /// A client for watches, with a connection of its own.
-pub(crate) fn watching(config: &Config, protocol: &Protocol) -> Result<Client, kube::Error> {
-    client(config, WORKLOAD_CONCURRENCY, protocol, protocol.0.load(Ordering::Relaxed))
+pub(crate) fn watching(config: &Config, protocol: &Protocol, http2_only: bool) -> Result<Client, kube::Error> {
+    client(config, WORKLOAD_CONCURRENCY, protocol, http2_only)
 }
 
 /// With `http2_only` calls that come together wait for one connection. Without, each of them begins one of its own and all but one are
@@ -149,9 +159,7 @@ fn client(config: &Config, concurrency: usize, protocol: &Protocol, http2_only: 
         .map_err(BoxError::from)
         .concurrency_limit(concurrency)
         .map_response(move |response: http::Response<hyper::body::Incoming>| {
-            if response.version() == http::Version::HTTP_2 {
-                protocol.0.store(true, Ordering::Relaxed);
-            }
+            protocol.heard(response.version());
             response
         })
         .service(http);

@@ -24,6 +24,7 @@ pub(crate) struct Streams {
 
 struct Connection {
     client: Client,
+    http2_only: bool,
     /// One for each slot, and one for this list.
     slots: Arc<()>,
 }
@@ -49,12 +50,15 @@ impl Streams {
     pub(crate) fn slot(&self) -> Result<Slot, kube::Error> {
         let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
         connections.retain(|connection| Arc::strong_count(&connection.slots) > 1);
-        let free =
-            connections.iter().filter(|connection| Arc::strong_count(&connection.slots) <= WATCHES_PER_CONNECTION);
+        let http2_only = self.protocol.is_http2();
+        let free = connections.iter().filter(|connection| {
+            connection.http2_only == http2_only && Arc::strong_count(&connection.slots) <= WATCHES_PER_CONNECTION
+        });
         if let Some(connection) = free.max_by_key(|connection| Arc::strong_count(&connection.slots)) {
             return Ok(Slot { client: connection.client.clone(), _slot: connection.slots.clone() });
         }
-        let connection = Connection { client: client::watching(&self.config, &self.protocol)?, slots: Arc::new(()) };
+        let client = client::watching(&self.config, &self.protocol, http2_only)?;
+        let connection = Connection { client, http2_only, slots: Arc::new(()) };
         let slot = Slot { client: connection.client.clone(), _slot: connection.slots.clone() };
         connections.push(connection);
         Ok(slot)

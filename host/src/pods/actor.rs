@@ -110,6 +110,8 @@ pub(crate) struct Inputs {
 pub(crate) struct Report {
     /// Rises with each report to any actor.
     pub number: u64,
+    /// The same for equal statuses.
+    pub digest: u64,
     pub status: Arc<Kept<PodStatus>>,
     /// When the provider was asked, for one that it did not tell by itself.
     pub asked_at: Option<Instant>,
@@ -320,6 +322,7 @@ impl Actor {
                     self.refresh_timer = None;
                     self.outdated = true;
                 }
+                // Cancel-safe: what is due stays owed until it is begun.
                 container = self.restarts.due() => self.restart(container),
                 () = timer(&mut self.deadline), if !cancel.is_cancelled() => {
                     self.deadline = None;

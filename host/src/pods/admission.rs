@@ -71,13 +71,14 @@ impl Admission {
         }
     }
 
-    /// A pod that is counted requests something else now: its resize is the provider's to judge, but the room it takes is no one else's.
-    pub(super) fn resized(&mut self, uid: &str, pod: &Pod) {
-        if let Some(counted) = self.counted.get_mut(uid) {
-            let before = std::mem::replace(counted, requests(pod));
-            self.used.sub(&before);
-            self.used.add(counted);
-        }
+    /// A pod that is counted requests something else now: its resize is the provider's to judge, but the room it takes is no one else's. True
+    /// when that may have made room.
+    pub(super) fn resized(&mut self, uid: &str, pod: &Pod) -> bool {
+        let Some(counted) = self.counted.get_mut(uid) else { return false };
+        let before = std::mem::replace(counted, requests(pod));
+        self.used.sub(&before);
+        self.used.add(counted);
+        before != *counted
     }
 
     /// A pod has changed, and may have come to its end. True when that made room.

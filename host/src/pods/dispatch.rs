@@ -6,6 +6,7 @@
 mod orphans;
 
 use std::collections::{HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -190,11 +191,11 @@ impl Dispatcher {
         if let Some(replaced) = self.view.put(&seen) {
             self.vanished(&replaced);
         }
-        let made_room = self.admission.changed(&seen.key.uid, &seen.status.get());
+        let mut made_room = self.admission.changed(&seen.key.uid, &seen.status.get());
         match self.actors.get(&seen.key.uid) {
             Some(inputs) => {
                 if inputs.borrow().object.get().spec != seen.object.get().spec {
-                    self.admission.resized(&seen.key.uid, &seen.object.get());
+                    made_room |= self.admission.resized(&seen.key.uid, &seen.object.get());
                 }
                 inputs.send_modify(|inputs| (inputs.object, inputs.status) = (seen.object, seen.status));
             }
@@ -330,14 +331,20 @@ impl Dispatcher {
 
     fn number(&mut self, status: PodStatus, asked_at: Option<Instant>) -> Report {
         self.reports += 1;
-        Report { number: self.reports, status: Kept::new(status), asked_at }
+        Report { number: self.reports, digest: digest(&status), status: Kept::new(status), asked_at }
     }
 
     fn report(&mut self, key: &PodKey, status: PodStatus, asked_at: Option<Instant>) {
-        let report = self.number(status, asked_at);
+        let mut report = self.number(status, asked_at);
         let status = &report.status;
         if let Some(inputs) = self.actors.get(&key.uid) {
-            inputs.send_modify(|inputs| inputs.report = Some(report));
+            inputs.send_modify(|inputs| {
+                // One that says the same as the last stays the same: nobody has to look at it.
+                if let Some(last) = inputs.report.as_ref().filter(|last| last.digest == report.digest) {
+                    report.status = last.status.clone();
+                }
+                inputs.report = Some(report);
+            });
         } else if let Some((_, unclaimed)) = self.unclaimed.get_mut(&key.uid) {
             unclaimed.clone_from(&status.get());
         }
@@ -362,7 +369,7 @@ impl Dispatcher {
     fn admit_waiting(&mut self) {
         for uid in std::mem::take(&mut self.waiting) {
             let Some(inputs) = self.actors.get(&uid) else { continue };
-            let decision = self.admission.decide(&uid, &inputs.borrow().object.get());
+            let decision = self.admission.decide(&uid, &inputs.borrow().object.peek());
             let refusal = match decision {
                 Decision::Take => None,
                 Decision::Reject(rejection) | Decision::Wait(rejection) => {
@@ -421,6 +428,13 @@ impl Dispatcher {
             self.unclaimed = listing;
         }
     }
+}
+
+/// A status in few bytes.
+fn digest(status: &PodStatus) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    serde_json::to_vec(status).unwrap_or_default().hash(&mut hasher);
+    hasher.finish()
 }
 
 /// A provider that could not tell the status of a pod in its list lists it with an empty one.

@@ -143,10 +143,10 @@ impl Container {
         }
     }
 
-    /// It must be restarted, and has not been.
+    /// It must be restarted, and has not been, whether or not it is seen running at the moment.
     #[must_use]
     pub fn awaits_restart(&self) -> bool {
-        self.running && self.workers.iter().any(|(kind, worker)| *kind != Kind::Readiness && worker.has_failed())
+        self.workers.iter().any(|(kind, worker)| *kind != Kind::Readiness && worker.has_failed())
     }
 
     /// For the container's status.

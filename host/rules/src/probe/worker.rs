@@ -79,7 +79,7 @@ impl Worker {
 
     /// Its failure is final until the container is replaced.
     pub(super) fn has_failed(&self) -> bool {
-        self.on_hold && self.standing() == Standing::Failure
+        self.on_hold && self.standing == Standing::Failure
     }
 
     /// When the next check shall begin; may have passed. None: not before something happens.

@@ -8,6 +8,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
@@ -17,9 +18,9 @@ use kube::core::{ObjectList, Status, WatchEvent};
 use kube::{Resource, ResourceExt};
 use pluglet_rules::resolve::Known;
 use serde::de::DeserializeOwned;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, timeout_at};
 
-use super::super::client::within;
+use super::super::client::{CALL_TIMEOUT, within};
 use super::super::pods::describe;
 use super::super::streams::{Slot, Streams};
 use super::super::watch::Pauses;
@@ -28,11 +29,18 @@ use super::super::watch::Pauses;
 /// that a pod of this node names the object.
 const FAILURES_UNTOLD: u32 = 4;
 
-/// The API server ends a watch after this long, seconds; the next goes on where it ended.
-const WATCH_SECONDS: u32 = 280;
+/// The API server ends a watch after this long at most, seconds; the next goes on where it ended.
+const WATCH_SECONDS: u32 = 290;
+const WATCH_SPREAD: u32 = 60;
 
 /// The bookmark that ends the first events of a watch has this annotation (KEP-3157).
 const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
+
+/// A watch that ends sooner has not worked: without a pause the next would follow at once, for each object of each pod.
+const SHORTEST_WATCH: Duration = Duration::from_secs(1);
+
+/// An event is one object. The API server takes none of more than some megabytes; what answers in its place cannot fill the memory.
+const LONGEST_EVENT: usize = 32 << 20;
 
 /// Longest text of an error that is read: whatever answers in the API server's place cannot fill the memory.
 const LONGEST_ERROR: usize = 64 * 1024;
@@ -69,6 +77,7 @@ pub(super) struct Follower<K, T> {
     /// What there is has not been told completely yet.
     listing: bool,
     lines: Option<Lines>,
+    opened: Instant,
     failures: u32,
     pauses: Pauses,
 }
@@ -82,6 +91,12 @@ enum Error {
     Client(#[from] kube::Error),
     #[error("the API server sent something that is no event")]
     Event(#[source] serde_json::Error),
+    #[error("the API server sent an event of more than {LONGEST_EVENT} bytes")]
+    TooLong,
+    #[error("the API server has not said what there is")]
+    Incomplete,
+    #[error("the API server has ended a watch at once")]
+    Ended,
     /// It said so itself.
     #[error("{}", .0.message)]
     Refused(Box<Status>),
@@ -102,6 +117,7 @@ where
             version: None,
             listing: true,
             lines: None,
+            opened: Instant::now(),
             failures: 0,
             pauses: Pauses::default(),
         }
@@ -128,8 +144,20 @@ where
     /// Waits for the next thing to happen. True: what is known is complete and may be another than before.
     async fn step(&mut self) -> Result<bool, Error> {
         let Some(lines) = &mut self.lines else { return Box::pin(self.open()).await };
-        match lines.next().await? {
+        let line = if self.listing {
+            let Ok(line) = timeout_at(self.opened + CALL_TIMEOUT, lines.next()).await else {
+                // Servers that do not know the parameter say nothing about it.
+                self.initial_events.0.store(false, Ordering::Relaxed);
+                return Err(Error::Incomplete);
+            };
+            line?
+        } else {
+            lines.next().await?
+        };
+        match line {
             Some(line) => self.heard(serde_json::from_slice(&line).map_err(Error::Event)?),
+            None if self.listing => Err(Error::Incomplete),
+            None if self.opened.elapsed() < SHORTEST_WATCH => Err(Error::Ended),
             None => {
                 self.lines = None;
                 Ok(false)
@@ -147,7 +175,8 @@ where
             self.items.clear();
             self.listing = true;
         }
-        let mut params = WatchParams::default().timeout(WATCH_SECONDS);
+        self.opened = Instant::now();
+        let mut params = WatchParams::default().timeout(watch_seconds(&self.wanted));
         params.field_selector.clone_from(&self.wanted.fields);
         params.send_initial_events = begin;
         let request = Request::new(&*self.wanted.path).watch(&params, self.version.as_deref().unwrap_or_default())?;
@@ -205,11 +234,14 @@ where
                 }
             }
             WatchEvent::Bookmark(bookmark) => {
-                self.version = Some(bookmark.metadata.resource_version);
-                if !bookmark.metadata.annotations.contains_key(INITIAL_EVENTS_END) {
-                    return Ok(false);
+                let complete = bookmark.metadata.annotations.contains_key(INITIAL_EVENTS_END);
+                if complete {
+                    (self.listing, self.failures) = (false, 0);
                 }
-                (self.listing, self.failures) = (false, 0);
+                if !self.listing {
+                    self.version = Some(bookmark.metadata.resource_version);
+                }
+                return Ok(complete);
             }
             WatchEvent::Error(status) => return Err(Error::Refused(status)),
         }
@@ -242,13 +274,26 @@ where
     /// Ends the watch. Answers what is worth telling.
     fn failed(&mut self, error: &Error) -> Option<String> {
         self.lines = None;
-        // The version is too old for the API server, or it does not like it: begin anew.
-        if matches!(error, Error::Refused(_) | Error::Event(_)) || self.listing {
+        match error {
+            // The connection's client may be one that the API server does not understand any more.
+            Error::Client(_) => self.slot = None,
+            // The version is too old, or this identity may not read the object any more. One that is only busy (429, 5xx) is asked again.
+            Error::Refused(status) if matches!(status.code, 400 | 403 | 404 | 410 | 422) => self.version = None,
+            Error::Event(_) | Error::TooLong => self.version = None,
+            Error::Request(_) | Error::Refused(_) | Error::Incomplete | Error::Ended => {}
+        }
+        if self.listing {
             self.version = None;
         }
         self.failures += 1;
         (self.listing && self.failures >= FAILURES_UNTOLD).then(|| describe(error))
     }
+}
+
+/// Watches that began in one moment do not all end in another.
+fn watch_seconds(wanted: &Wanted) -> u32 {
+    let sum = wanted.path.bytes().chain(wanted.fields.iter().flat_map(|fields| fields.bytes()));
+    WATCH_SECONDS - sum.fold(0_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into())) % WATCH_SPREAD
 }
 
 async fn collected(body: Body) -> Result<Bytes, Error> {
@@ -277,6 +322,9 @@ impl Lines {
             }
             let Some(frame) = self.body.frame().await else { return Ok(None) };
             if let Ok(data) = frame?.into_data() {
+                if self.rest.len() + data.len() > LONGEST_EVENT {
+                    return Err(Error::TooLong);
+                }
                 self.rest.extend_from_slice(&data);
             }
         }

@@ -141,6 +141,10 @@ impl Actor {
             self.material.hold_all(&self.shared, &self.pod.get(), &self.wake_up);
             self.given = self.pod.clone();
         }
+        if call == Call::Create {
+            // Also where its answer is lost and a report tells that it took effect.
+            self.delivered = self.given.get().metadata.generation;
+        }
         let lane = Lane {
             shared: self.shared.clone(),
             key: self.key.clone(),
@@ -158,7 +162,6 @@ impl Actor {
                 match outcome {
                     Ok(status) => {
                         let ended = self.accept(status, asked_with);
-                        self.delivered = self.given.get().metadata.generation;
                         self.has_files();
                         self.step(Event::Created(Ok(ended)));
                     }
@@ -184,6 +187,9 @@ impl Actor {
                         self.step(Event::Updated(Ok(ended)));
                     }
                     Err(Trouble::Provider(error)) => {
+                        if matches!(error, Error::NotFound) {
+                            self.forget_report();
+                        }
                         self.resize.updated(&self.given.get(), &self.pod.get(), Some(&error));
                         if error.retry() == Retry::Never {
                             self.delivered = self.given.get().metadata.generation;

@@ -25,8 +25,7 @@ impl Actor {
         }
         let generation = self.pod.get().metadata.generation;
         let observed = self.baseline.get().observed_generation;
-        let changed = observed.is_some() && observed < generation;
-        if changed && self.shared.features().update {
+        if observed < generation && self.shared.features().update {
             // It changed while nobody looked.
             self.material.hold_all(&self.shared, &self.pod.get(), &self.wake_up);
             self.step(Event::Changed);

@@ -49,6 +49,9 @@ impl Actor {
     /// Reads what changed in the inputs.
     pub(super) fn told(&mut self) {
         let inputs = self.inputs.borrow_and_update().clone();
+        if self.is_old_news(&inputs) {
+            return;
+        }
         self.dirty = true;
         if !Arc::ptr_eq(&inputs.object, &self.pod) {
             self.object_changed(&inputs);
@@ -84,6 +87,26 @@ impl Actor {
         } else if self.machine.wish == Wish::Run && !self.refused_by_node {
             self.changed();
         }
+    }
+
+    /// The provider's list says each minute again how a pod is. Of one that goes on as it was nothing need be looked at.
+    fn is_old_news(&mut self, inputs: &Inputs) -> bool {
+        let Some(report) = inputs.report.as_ref().filter(|report| report.number != self.seen_report) else {
+            return false;
+        };
+        let same = |known: &Arc<Kept<PodStatus>>| Arc::ptr_eq(known, &report.status);
+        let settled = self.call.is_none() && matches!(self.machine.state, State::Running | State::Ended);
+        let lost = inputs.lost.map_or(0, |(number, _)| number);
+        let old = self.report.as_ref().is_some_and(same)
+            && settled
+            && Arc::ptr_eq(&inputs.object, &self.pod)
+            && lost == self.seen_lost
+            && !inputs.vanished;
+        if old {
+            self.seen_report = report.number;
+            self.accepted = self.accepted.max(report.asked_at.unwrap_or_else(Instant::now));
+        }
+        old
     }
 
     /// The provider should hear of a change, once all that the pod names is known.
@@ -218,10 +241,14 @@ impl Actor {
     pub(super) fn lost(&mut self) {
         // Also of one whose creation it has forgotten: it must not look alive while it is created again, or refused.
         if matches!(self.machine.state, State::Running | State::Pending | State::Creating) {
-            self.report = None;
-            self.probes = None;
+            self.forget_report();
         }
         self.step(Event::Lost);
+    }
+
+    pub(super) fn forget_report(&mut self) {
+        self.report = None;
+        self.probes = None;
     }
 
     /// By its own rules while it runs; once it is being stopped, whatever its restart policy.

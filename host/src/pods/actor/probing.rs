@@ -88,9 +88,9 @@ impl Actor {
                 info!(pod = %self.key, uid = %self.key.uid, container, "restarting a container that failed a probe");
                 self.restarts.made(container, Instant::now());
             }
-            // It has ended by itself, or waits to start again.
+            // It has ended by itself, or waits to start again: once another is seen in its place nothing is owed any more.
             Err(Error::NotFound) => {
-                self.restarts.forgive(container);
+                self.restarts.failed(container, Instant::now());
                 self.call_provider(Call::Poll);
             }
             Err(error) if error.retry() == Retry::Never => {

@@ -2,6 +2,7 @@
 
 mod naming;
 mod pace;
+mod restarts;
 mod world;
 
 use std::sync::atomic::Ordering;
@@ -61,7 +62,7 @@ async fn after_a_restart_a_pod_that_both_sides_know_is_left_alone() {
             resize: None,
             probed: &crate::status::unprobed,
             host_ip: "10.0.0.1",
-            generation: None,
+            generation: Some(1),
             now: &now,
         };
         crate::status::translate(&facts)
@@ -206,9 +207,11 @@ async fn a_pod_that_failed_before_a_restart_is_left_as_it_is() {
     assert_eq!(world.end().await, Vec::<String>::new());
 }
 
-/// The pod with another label.
-fn relabelled(status: &Value) -> Pod {
-    object("u1", 2000, json!({ "metadata": { "generation": 2, "labels": { "a": "b" } }, "status": status }))
+/// The pod with another image.
+fn changed(status: &Value) -> Pod {
+    let containers = json!([{ "name": "c", "image": "other" }]);
+    let metadata = json!({ "generation": 2 });
+    object("u1", 2000, json!({ "metadata": metadata, "spec": { "containers": containers }, "status": status }))
 }
 
 #[tokio::test(start_paused = true)]
@@ -219,17 +222,18 @@ async fn a_change_that_the_provider_has_not_taken_is_not_called_observed_and_the
     first.journal.wait_for("patch u1 Running").await;
     let status = first.journal.last_status();
     assert_eq!(status["observedGeneration"], 1);
-    first.send(ObjectEvent::Applied(relabelled(&status)));
+    first.send(ObjectEvent::Applied(changed(&status)));
     first.journal.wait_for("update u1").await;
     // Something else about the pod is written meanwhile.
     first.tell(restarted("u1", 1)).await;
     first.settle().await;
     let told = first.journal.last_status();
-    assert_eq!((&told["containerStatuses"][0]["restartCount"], &told["observedGeneration"]), (&json!(1), &json!(null)));
+    assert_eq!(told["containerStatuses"][0]["restartCount"], 1);
+    assert!(!told.as_object().unwrap().contains_key("observedGeneration"), "{told}");
     first.end().await;
 
     let second = World::start(&["u1"]);
-    second.send(ObjectEvent::Relisted(vec![relabelled(&status)]));
+    second.send(ObjectEvent::Relisted(vec![changed(&status)]));
     second.journal.wait_for("update u1").await;
     second.settle().await;
     assert_eq!(second.journal.last_status()["observedGeneration"], 2);
@@ -250,4 +254,50 @@ async fn vk_defect_11_a_change_of_a_pod_that_nobody_knows_takes_it_up() {
     world.send(ObjectEvent::Deleted(object("u3", 6, json!({}))));
     let journal = world.end().await;
     assert!(!journal.iter().any(|entry| entry.contains("u3")), "{journal:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_whose_status_was_never_written_is_handed_over_as_it_is_now() {
+    let world = World::start(&["u1"]);
+    world.send(ObjectEvent::Relisted(vec![changed(&json!({}))]));
+    world.journal.wait_for("update u1").await;
+    world.settle().await;
+    assert_eq!(world.journal.last_status()["observedGeneration"], 2);
+    world.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_says_what_is_known_wakes_nobody() {
+    let world = World::start(&[]);
+    world.send(ObjectEvent::Relisted(vec![object("u1", 1, json!({}))]));
+    world.journal.wait_for("patch u1 Running").await;
+    tokio::time::sleep(COMPARE_EVERY * 3).await;
+    let lists = world.journal.lists.load(Ordering::Relaxed);
+    assert!(lists >= 3, "{lists}");
+    assert_eq!(world.end().await, ["create u1", "patch u1 Running"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_resize_that_the_provider_cannot_make_now_is_deferred_and_made_later() {
+    let world = World::start(&[]);
+    let wants = |cpu: &str, generation: i64| {
+        let container = json!({ "name": "c", "image": "i", "resources": { "requests": { "cpu": cpu } } });
+        json!({ "spec": { "containers": [container] }, "metadata": { "generation": generation } })
+    };
+    world.journal.misses_updates.store(true, Ordering::Relaxed);
+    world.send(ObjectEvent::Relisted(vec![object("u1", 1, wants("1", 1))]));
+    world.journal.wait_for("patch u1 Running").await;
+    world.send(ObjectEvent::Applied(object("u1", 2, wants("2", 2))));
+    world.journal.wait_for("update u1").await;
+    world.settle().await;
+    let conditions = world.journal.last_status()["conditions"].clone();
+    let pending = conditions.as_array().unwrap().iter().find(|condition| condition["type"] == "PodResizePending");
+    assert_eq!(pending.unwrap()["reason"], "Deferred", "{conditions}");
+    world.journal.misses_updates.store(false, Ordering::Relaxed);
+    world.journal.wait_for_times("update u1", 2).await;
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    let withdrawn = json!({ "$patch": "delete", "type": "PodResizePending" });
+    let conditions = world.journal.last_status()["conditions"].clone();
+    assert!(conditions.as_array().unwrap().contains(&withdrawn), "{conditions}");
+    world.end().await;
 }

@@ -24,8 +24,10 @@ use crate::cargo;
 
 /// How many pods, unless told otherwise.
 pub(super) const PODS: usize = 2000;
-/// Before the load, and after it: for what is begun to end, and for memory to be given back.
+/// Before the load, for what is begun to end.
 const SETTLE: Duration = Duration::from_secs(15);
+/// After it: past the first comparison with the provider's list, which comes every minute and may look at each pod.
+const IDLE: Duration = Duration::from_secs(75);
 /// What a pod that names things may keep of memory, in bytes, besides what one keeps that names nothing.
 const AIM_BYTES: f64 = 12_288.0;
 
@@ -90,7 +92,7 @@ async fn measure(bench: &Bench<'_>, title: &'static str, names: Names) -> Result
             let mut observer = Observer::start(&bench.client, &bench.namespace).await?;
             let made = load.create(pods).await?;
             observer.running(bench.pods, DEADLINE).await?;
-            tokio::time::sleep(SETTLE).await;
+            tokio::time::sleep(IDLE).await;
             let after = held(bench, process)?;
             let (_, peak) = usage::memory(process)?;
             let calls = bench.plane.audit().since(&mark)?;

@@ -17,7 +17,6 @@ use tokio::sync::mpsc;
 
 use super::*;
 use crate::api::client::Protocol;
-use crate::tasks::Tasks;
 
 /// An answer: a status and pieces of a body. `open`: it does not end after them.
 struct Answer {
@@ -55,8 +54,8 @@ impl Rig {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
         let router = Router::new().fallback(answer).with_state(script);
-        let tasks = Tasks::new();
-        tasks.spawn("server", async move { axum::serve(listener, router).await.unwrap_or_default() });
+        #[expect(clippy::disallowed_methods, reason = "it ends with the runtime of the test")]
+        tokio::task::spawn(async move { axum::serve(listener, router).await });
         let wanted =
             Wanted { path: "/api/v1/namespaces/n/configmaps".to_owned(), fields: Some("metadata.name=m".to_owned()) };
         let streams = Streams::new(Arc::new(Config::new(url)), Protocol::default());
@@ -177,4 +176,44 @@ async fn a_refusal_is_told_after_some_attempts_and_ends_when_the_server_allows_i
     answers.push(watch(vec![event("ADDED", &map("5", "one")), end_of_initial_events("7")]));
     let mut rig = Rig::new(answers).await;
     assert_eq!([rig.told().await, rig.told().await], ["failed: no relationship found", "one"]);
+}
+
+#[tokio::test]
+async fn a_watch_that_ends_before_it_has_said_all_begins_anew() {
+    // A bookmark that is not the end of the initial events is nothing to go on from.
+    let early =
+        event("BOOKMARK", &json!({"kind": "ConfigMap", "apiVersion": "v1", "metadata": {"resourceVersion": "6"}}));
+    let first = Answer { open: false, ..watch([event("ADDED", &map("5", "one")), early]) };
+    let mut rig = Rig::new(vec![first, watch([event("ADDED", &map("5", "one")), end_of_initial_events("7")])]).await;
+    assert_eq!(rig.told().await, "one");
+    rig.asked.recv().await.unwrap();
+    assert!(rig.asked.recv().await.unwrap().contains("sendInitialEvents=true"));
+}
+
+#[tokio::test]
+async fn watches_that_end_at_once_are_begun_at_a_pace() {
+    let ending = || Answer { open: false, ..watch(Vec::<String>::new()) };
+    let first = Answer { open: false, ..watch([end_of_initial_events("7")]) };
+    let mut rig = Rig::new(vec![first, ending(), ending(), watch([event("ADDED", &map("8", "late"))])]).await;
+    assert_eq!(rig.told().await, "missing");
+    let begin = std::time::Instant::now();
+    assert_eq!(rig.told().await, "late");
+    assert!(begin.elapsed() > Duration::from_millis(600), "0.2 s, 0.4 s, 0.8 s");
+}
+
+#[tokio::test]
+async fn a_busy_server_is_asked_again_for_what_came_after_and_not_for_everything() {
+    let first = Answer { open: false, ..watch([event("ADDED", &map("5", "one")), end_of_initial_events("7")]) };
+    let busy = Answer { status: 503, pieces: vec!["overloaded".into()], open: false };
+    let mut rig = Rig::new(vec![first, busy, watch([event("MODIFIED", &map("8", "two"))])]).await;
+    assert_eq!([rig.told().await, rig.told().await], ["one", "two"]);
+    let asked = [rig.asked.recv().await.unwrap(), rig.asked.recv().await.unwrap(), rig.asked.recv().await.unwrap()];
+    assert!(asked[1].ends_with("resourceVersion=7") && asked[2].ends_with("resourceVersion=7"), "{asked:?}");
+}
+
+#[tokio::test]
+async fn what_is_no_event_begins_anew() {
+    let first = watch([event("ADDED", &map("5", "one")), end_of_initial_events("7"), "nonsense\n".to_owned()]);
+    let mut rig = Rig::new(vec![first, watch([event("ADDED", &map("9", "two")), end_of_initial_events("9")])]).await;
+    assert_eq!([rig.told().await, rig.told().await], ["one", "two"]);
 }

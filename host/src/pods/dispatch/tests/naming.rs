@@ -60,7 +60,7 @@ async fn after_a_restart_the_provider_gets_the_files_again_and_the_api_server_he
     let world = World::start(&["u1"]);
     world.cluster.put("settings", json!({ "k": "2" }));
     let mut pod = with_files("u1");
-    pod.status = Some(running());
+    pod.status = Some(PodStatus { observed_generation: Some(1), ..running() });
     world.send(ObjectEvent::Relisted(vec![pod]));
     world.journal.wait_for("file u1 k=2").await;
     assert_eq!(world.journal.count("create"), 0);

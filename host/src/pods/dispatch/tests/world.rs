@@ -17,6 +17,7 @@ use super::super::*;
 use crate::objects::{ObjectSource, Objects};
 use crate::pods::actor::NodeIdentity;
 use crate::pods::port::{EventSink, PodStore, WriteError};
+use crate::probes::Runner;
 
 /// What happened, in order, such as `create u1` or `patch u1 Running`.
 #[derive(Default)]
@@ -33,6 +34,8 @@ pub(super) struct Journal {
     pub(super) refuses_updates: AtomicBool,
     /// Likewise, for now.
     pub(super) misses_updates: AtomicBool,
+    /// No container can be restarted, for now.
+    pub(super) misses_restarts: AtomicBool,
     pub(super) lists: AtomicU64,
     /// A write takes as long as two reports.
     pub(super) slow: AtomicBool,
@@ -62,17 +65,21 @@ impl Journal {
 
     /// Waits until the journal has an entry. Time is paused, so a missing one fails at once, not after a real minute.
     pub(super) async fn wait_for(&self, entry: &str) {
+        self.wait_for_times(entry, 1).await;
+    }
+
+    pub(super) async fn wait_for_times(&self, entry: &str, times: usize) {
         let found = async {
             loop {
                 let changed = self.changed.notified();
-                if self.read().iter().any(|have| have == entry) {
+                if self.read().iter().filter(|have| *have == entry).count() >= times {
                     return;
                 }
                 changed.await;
             }
         };
         let found = tokio::time::timeout(Duration::from_secs(3600), found).await;
-        assert!(found.is_ok(), "no {entry:?} in {:?}", self.read());
+        assert!(found.is_ok(), "no {times} of {entry:?} in {:?}", self.read());
     }
 }
 
@@ -109,6 +116,13 @@ impl Provider for Script {
     async fn volumes_changed(&self, key: &PodKey, _: u64, volumes: &[Volume]) -> Result<(), Error> {
         for file in volumes.iter().flat_map(|volume| &volume.files) {
             self.journal.add(format!("file {} {}={}", key.uid, file.path, String::from_utf8_lossy(&file.bytes)));
+        }
+        Ok(())
+    }
+    async fn restart_container(&self, key: &PodKey, container: &str, _: Duration) -> Result<(), Error> {
+        self.journal.add(format!("restart {} {container}", key.uid));
+        if self.journal.misses_restarts.load(Ordering::Relaxed) {
+            return Err(Error::Unavailable { message: "away".to_owned(), retry_after: None });
         }
         Ok(())
     }
@@ -232,6 +246,11 @@ pub(super) struct World {
 impl World {
     /// A dispatcher whose provider already runs `known`.
     pub(super) fn start(known: &[&str]) -> Self {
+        Self::with(known, None)
+    }
+
+    /// Likewise, where `prober` finds out how containers are.
+    pub(super) fn with(known: &[&str], prober: Option<Arc<dyn Runner>>) -> Self {
         let journal = Arc::new(Journal::default());
         let features = Features { watch: true, update: true, refresh: true, ..Features::default() };
         let kinds = ["configMap", "projected"].map(str::to_owned).to_vec();
@@ -247,7 +266,7 @@ impl World {
             store: journal.clone(),
             events: journal.clone(),
             objects: Objects::new(cluster.clone(), tasks.clone()),
-            prober: None,
+            prober,
             node: NodeIdentity {
                 name: "node".to_owned(),
                 address: "10.0.0.1".parse().unwrap(),
