@@ -141,6 +141,8 @@ pub(crate) struct Actor {
     given: Arc<Kept<Pod>>,
     /// The generation that it runs, or has refused for good.
     delivered: Option<i64>,
+    /// The generation of which its owner was told that the provider cannot change to it.
+    refused_change: Option<i64>,
     /// Whether the provider runs the resources that the spec asks for.
     resize: Resize,
     /// What it is made of. Empty while a call has it.
@@ -236,6 +238,7 @@ impl Actor {
                 Origin::Adopted => held.observed_generation,
                 Origin::New | Origin::Lost | Origin::Rejected(_) => object.metadata.generation,
             },
+            refused_change: object.metadata.generation,
             resize: Resize::of(&object, &held, features.update),
             material: Box::default(),
             wake_up: Arc::default(),

@@ -6,7 +6,6 @@
 mod orphans;
 
 use std::collections::{HashMap, HashSet};
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -331,7 +330,8 @@ impl Dispatcher {
 
     fn number(&mut self, status: PodStatus, asked_at: Option<Instant>) -> Report {
         self.reports += 1;
-        Report { number: self.reports, digest: digest(&status), status: Kept::new(status), asked_at }
+        let status = Kept::new(status);
+        Report { number: self.reports, digest: status.digest(), status, asked_at }
     }
 
     fn report(&mut self, key: &PodKey, status: PodStatus, asked_at: Option<Instant>) {
@@ -428,13 +428,6 @@ impl Dispatcher {
             self.unclaimed = listing;
         }
     }
-}
-
-/// A status in few bytes.
-fn digest(status: &PodStatus) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    serde_json::to_vec(status).unwrap_or_default().hash(&mut hasher);
-    hasher.finish()
 }
 
 /// A provider that could not tell the status of a pod in its list lists it with an empty one.

@@ -7,6 +7,7 @@
 //! each. Its JSON takes two. A node keeps thousands of pods that do nothing for hours.
 
 use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use serde::Serialize;
@@ -37,6 +38,14 @@ where
         open.unwrap_or_else(|| self.unpack())
     }
 
+    /// The same for equal objects.
+    pub(crate) fn digest(&self) -> u64 {
+        match self.packed.get() {
+            Some(packed) => hash(packed),
+            None => hash(&serde_json::to_vec(&*self.peek()).unwrap_or_default()),
+        }
+    }
+
     /// Nobody is expected to look at it soon.
     pub(crate) fn rest(&self) {
         let Some(object) = self.open().clone() else { return };
@@ -61,6 +70,12 @@ where
         let packed = self.packed.get().map(|packed| serde_json::from_slice(packed));
         Arc::new(packed.and_then(Result::ok).unwrap_or_default())
     }
+}
+
+fn hash(packed: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    packed.hash(&mut hasher);
+    hasher.finish()
 }
 
 impl<T: Serialize + DeserializeOwned + PartialEq + Default> Default for Kept<T> {
@@ -96,8 +111,9 @@ mod tests {
     #[test]
     fn an_object_comes_back_equal_and_is_decoded_once_until_it_rests_again() {
         let kept = Kept::new(pod());
-        let first = kept.get();
+        let (first, digest) = (kept.get(), kept.digest());
         kept.rest();
+        assert_eq!(kept.digest(), digest);
         assert!(kept.open().is_none());
         assert_eq!(*kept.peek(), pod());
         assert!(kept.open().is_none(), "a look leaves nothing behind");

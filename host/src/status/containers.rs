@@ -186,13 +186,16 @@ fn finished(facts: &Facts<'_>, name: &str) -> Time {
     known.unwrap_or_else(|| facts.now.clone())
 }
 
-/// What a kubelet says of a container that it is about to create: the others wait for their own turn while one of them has a problem.
+/// What a kubelet says of a container that it is about to create: the others wait for their own turn while one of them has a problem. In a pod
+/// with init containers all of them are said to wait for those.
 fn waiting(facts: &Facts<'_>, name: &str) -> ContainerState {
+    let init = facts.pod.spec.as_ref().and_then(|spec| spec.init_containers.as_ref());
+    let creating = if init.is_some_and(|init| !init.is_empty()) { "PodInitializing" } else { "ContainerCreating" };
     let held = facts.held.filter(|held| held.container.is_none_or(|container| container == name));
     let (reason, message) = match held {
-        Some(held) if held.creating => ("ContainerCreating", Some(held.message.to_owned())),
+        Some(held) if held.creating => (creating, Some(held.message.to_owned())),
         Some(held) => (held.reason, Some(held.message.to_owned())),
-        None => ("ContainerCreating", None),
+        None => (creating, None),
     };
     let waiting = ContainerStateWaiting { reason: Some(reason.to_owned()), message };
     ContainerState { waiting: Some(waiting), ..Default::default() }

@@ -20,10 +20,10 @@ pub(crate) struct PendingResize {
 }
 
 impl PendingResize {
-    /// What a status says about a resize to this generation of the spec.
-    pub(crate) fn told(status: &PodStatus, generation: Option<i64>) -> Option<Self> {
+    /// What a status says about a resize.
+    pub(crate) fn told(status: &PodStatus) -> Option<Self> {
         let condition = status.conditions.iter().flatten().find(|condition| condition.type_ == PENDING)?;
-        (condition.observed_generation == generation && condition.status == "True").then(|| Self {
+        (condition.status == "True").then(|| Self {
             infeasible: condition.reason.as_deref() == Some("Infeasible"),
             message: condition.message.clone().unwrap_or_default(),
         })

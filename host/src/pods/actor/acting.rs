@@ -162,6 +162,7 @@ impl Actor {
                 match outcome {
                     Ok(status) => {
                         let ended = self.accept(status, asked_with);
+                        self.resize.created(&self.given.get(), &self.pod.get());
                         self.has_files();
                         self.step(Event::Created(Ok(ended)));
                     }

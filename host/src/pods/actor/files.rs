@@ -29,7 +29,13 @@ impl Actor {
             // It changed while nobody looked.
             self.material.hold_all(&self.shared, &self.pod.get(), &self.wake_up);
             self.step(Event::Changed);
-        } else if self.has_files_to_refresh() {
+            return;
+        }
+        if observed.is_some() && observed < generation {
+            let message = "the pod's spec changed while nobody looked, and the provider cannot change a pod that runs: it takes effect when the pod is created again";
+            self.shared.events.record(&self.key, true, "ProviderUnsupported", message);
+        }
+        if self.has_files_to_refresh() {
             self.material.hold_files(&self.shared, &self.pod.get(), &self.wake_up);
             self.refresh_in(spread(&self.key, SPREAD));
         }

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep_until};
 use tracing::debug;
 
 use super::writing::QUIET;
-use super::{Actor, Inputs, Origin, resource_version};
+use super::{Actor, Inputs, Origin, resizing, resource_version};
 use crate::pods::kept::Kept;
 use crate::pods::state::{Event, Failure, Place, State, Wish};
 use crate::status;
@@ -94,7 +94,7 @@ impl Actor {
         let Some(report) = inputs.report.as_ref().filter(|report| report.number != self.seen_report) else {
             return false;
         };
-        let same = |known: &Arc<Kept<PodStatus>>| Arc::ptr_eq(known, &report.status);
+        let same = |known: &Arc<Kept<PodStatus>>| known.digest() == report.digest;
         let settled = self.call.is_none() && matches!(self.machine.state, State::Running | State::Ended);
         let lost = inputs.lost.map_or(0, |(number, _)| number);
         let old = self.report.as_ref().is_some_and(same)
@@ -103,6 +103,7 @@ impl Actor {
             && lost == self.seen_lost
             && !inputs.vanished;
         if old {
+            report.status.rest();
             self.seen_report = report.number;
             self.accepted = self.accepted.max(report.asked_at.unwrap_or_else(Instant::now));
         }
@@ -111,6 +112,9 @@ impl Actor {
 
     /// The provider should hear of a change, once all that the pod names is known.
     fn changed(&mut self) {
+        if self.machine.state == State::Running && !self.shared.features().update {
+            self.tell_of_no_update();
+        }
         let hears = self.machine.state == State::Pending
             || (self.machine.state == State::Running && self.shared.features().update);
         if self.call.is_none() && hears {
@@ -121,6 +125,19 @@ impl Actor {
             }
         }
         self.step(Event::Changed);
+    }
+
+    /// Once for each change of the spec that goes beyond resources, which have an answer of their own.
+    pub(super) fn tell_of_no_update(&mut self) {
+        let (given, now) = (self.given.get(), self.pod.get());
+        let generation = now.metadata.generation;
+        if self.refused_change == generation || !resizing::is_more(&given, &now) {
+            return;
+        }
+        self.refused_change = generation;
+        let message =
+            "the provider cannot change a pod that runs: its new spec takes effect when the pod is created again";
+        self.shared.events.record(&self.key, true, "ProviderUnsupported", message);
     }
 
     /// Something that the pod names is another, or is there now.
@@ -144,7 +161,8 @@ impl Actor {
         // Labels and annotations can be files.
         self.outdated |= before.metadata.labels != object.metadata.labels
             || before.metadata.annotations != object.metadata.annotations;
-        self.resize.spec_changed(&before, &object);
+        let given = self.machine.state != State::Pending;
+        self.resize.spec_changed(&before, &object, given);
         self.pod = inputs.object.clone();
         let version = resource_version(&object);
         // A watch event may be older than the answer to our own write. One that is as new holds the same, and is shared with others.

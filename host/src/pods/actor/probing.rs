@@ -56,13 +56,13 @@ impl Actor {
             Finding::Unhealthy { container, message } => self.tell(&container, true, "Unhealthy", &message),
             Finding::Warning { container, message } => self.tell(&container, true, "ProbeWarning", &message),
             Finding::Restart { container, message, grace, again } => {
-                self.tell(&container, false, "Killing", &message);
                 let grace =
                     grace.unwrap_or_else(|| Duration::from_secs(super::termination_grace(&self.pod.get()).into()));
                 if !again {
+                    self.tell(&container, false, "Killing", &message);
                     return self.end_container(&container, message);
                 }
-                let pause = self.restarts.owe(&container, grace, Instant::now());
+                let pause = self.restarts.owe(&container, grace, message, Instant::now());
                 if !pause.is_zero() {
                     let message = format!("Back-off restarting failed container {container}; it runs on for {pause:?}");
                     self.tell(&container, true, "BackOff", &message);
@@ -86,7 +86,9 @@ impl Actor {
         match outcome {
             Ok(()) => {
                 info!(pod = %self.key, uid = %self.key.uid, container, "restarting a container that failed a probe");
-                self.restarts.made(container, Instant::now());
+                if let Some(message) = self.restarts.made(container, Instant::now()) {
+                    self.tell(container, false, "Killing", &message);
+                }
             }
             // It has ended by itself, or waits to start again: once another is seen in its place nothing is owed any more.
             Err(Error::NotFound) => {

@@ -26,6 +26,8 @@ pub(super) struct Restarts {
 
 struct Owed {
     grace: Duration,
+    /// Why.
+    message: String,
     /// How often the provider could not do it.
     failures: u32,
     due: Instant,
@@ -39,14 +41,14 @@ struct Made {
 
 impl Restarts {
     /// A container is to be restarted, with so much time to stop. Answers how long that has to wait.
-    pub(super) fn owe(&mut self, container: &str, grace: Duration, now: Instant) -> Duration {
+    pub(super) fn owe(&mut self, container: &str, grace: Duration, message: String, now: Instant) -> Duration {
         self.made.retain(|_, made| now.duration_since(made.last) <= CALM);
         let made = self.made.get(container).map_or(0, |made| made.count);
         let pause = match made.checked_sub(1) {
             Some(doublings) => exponential(FIRST_BACK_OFF, LONGEST_BACK_OFF, doublings),
             None => Duration::ZERO,
         };
-        self.owed.insert(container.to_owned(), Owed { grace, failures: 0, due: now + pause });
+        self.owed.insert(container.to_owned(), Owed { grace, message, failures: 0, due: now + pause });
         pause
     }
 
@@ -75,11 +77,12 @@ impl Restarts {
         Some(owed.grace)
     }
 
-    /// It was made.
-    pub(super) fn made(&mut self, container: &str, now: Instant) {
-        self.forgive(container);
+    /// It was made. Answers why; None where it was not owed any more.
+    pub(super) fn made(&mut self, container: &str, now: Instant) -> Option<String> {
+        let owed = self.owed.remove(container);
         let made = self.made.entry(container.to_owned()).or_insert(Made { last: now, count: 0 });
         (made.last, made.count) = (now, made.count.saturating_add(1));
+        owed.map(|owed| owed.message)
     }
 
     /// It could not be made. Answers when it is tried again; None where it is not owed any more.
@@ -118,21 +121,21 @@ mod tests {
         let (mut restarts, mut now) = (Restarts::default(), Instant::now());
         let mut pauses = vec![];
         for _ in 0..8 {
-            let pause = restarts.owe("c", GRACE, now);
+            let pause = restarts.owe("c", GRACE, String::new(), now);
             pauses.push(pause.as_secs());
             now += pause;
             assert_eq!(restarts.begin("c", now), Some(GRACE));
             restarts.made("c", now);
         }
         assert_eq!(pauses, [0, 10, 20, 40, 80, 160, 300, 300]);
-        assert_eq!(restarts.owe("other", GRACE, now), Duration::ZERO, "each container has its own");
-        assert_eq!(restarts.owe("c", GRACE, now + CALM + FIRST_RETRY), Duration::ZERO);
+        assert_eq!(restarts.owe("other", GRACE, String::new(), now), Duration::ZERO, "each container has its own");
+        assert_eq!(restarts.owe("c", GRACE, String::new(), now + CALM + FIRST_RETRY), Duration::ZERO);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_restart_that_could_not_be_made_is_tried_again_and_less_often() {
         let mut restarts = Restarts::default();
-        restarts.owe("c", GRACE, Instant::now());
+        restarts.owe("c", GRACE, String::new(), Instant::now());
         let mut pauses = vec![];
         for _ in 0..4 {
             let container = restarts.due().await;

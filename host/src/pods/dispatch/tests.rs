@@ -172,13 +172,15 @@ async fn a_pod_past_its_active_deadline_is_stopped_then_failed_and_its_object_st
     );
 }
 
+/// What differs in a pod that asks for so much CPU.
+fn wants(cpu: &str, generation: i64) -> Value {
+    let container = json!({ "name": "c", "image": "i", "resources": { "requests": { "cpu": cpu } } });
+    json!({ "spec": { "containers": [container] }, "metadata": { "generation": generation } })
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_resize_that_the_provider_refuses_is_answered_and_the_answer_goes_away_with_it() {
     let world = World::start(&[]);
-    let wants = |cpu: &str, generation: i64| {
-        let container = json!({ "name": "c", "image": "i", "resources": { "requests": { "cpu": cpu } } });
-        json!({ "spec": { "containers": [container] }, "metadata": { "generation": generation } })
-    };
     world.journal.refuses_updates.store(true, Ordering::Relaxed);
     world.send(ObjectEvent::Relisted(vec![object("u1", 1, wants("1", 1))]));
     world.journal.wait_for("patch u1 Running").await;
@@ -280,10 +282,6 @@ async fn a_list_that_says_what_is_known_wakes_nobody() {
 #[tokio::test(start_paused = true)]
 async fn a_resize_that_the_provider_cannot_make_now_is_deferred_and_made_later() {
     let world = World::start(&[]);
-    let wants = |cpu: &str, generation: i64| {
-        let container = json!({ "name": "c", "image": "i", "resources": { "requests": { "cpu": cpu } } });
-        json!({ "spec": { "containers": [container] }, "metadata": { "generation": generation } })
-    };
     world.journal.misses_updates.store(true, Ordering::Relaxed);
     world.send(ObjectEvent::Relisted(vec![object("u1", 1, wants("1", 1))]));
     world.journal.wait_for("patch u1 Running").await;
@@ -300,4 +298,71 @@ async fn a_resize_that_the_provider_cannot_make_now_is_deferred_and_made_later()
     let conditions = world.journal.last_status()["conditions"].clone();
     assert!(conditions.as_array().unwrap().contains(&withdrawn), "{conditions}");
     world.end().await;
+}
+
+/// The resources of the container, and the condition of a resize, as last written.
+fn resize_told(world: &World) -> (Value, Value) {
+    let status = world.journal.last_status();
+    let conditions = status["conditions"].as_array().cloned().unwrap_or_default();
+    let pending = conditions.into_iter().find(|condition| condition["type"] == "PodResizePending");
+    (
+        status["containerStatuses"][0]["resources"]["requests"]["cpu"].clone(),
+        pending.unwrap_or_default()["reason"].clone(),
+    )
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_resize_while_nobody_looked_is_refused_by_a_provider_without_updates_with_what_there_really_is() {
+    let world = World::without_updates(&["u1"]);
+    let has = json!({ "requests": { "cpu": "1" } });
+    let container = json!({ "name": "c", "image": "i", "imageID": "", "ready": true, "restartCount": 0, "resources": has,
+        "state": { "running": { "startedAt": "2026-01-01T00:00:00Z" } } });
+    let mut pod = object("u1", 1, wants("2", 2));
+    let status = json!({ "phase": "Running", "observedGeneration": 1, "containerStatuses": [container] });
+    pod.status = serde_json::from_value(status).unwrap();
+    world.send(ObjectEvent::Relisted(vec![pod]));
+    world.journal.wait_for("event u1 ProviderUnsupported").await;
+    world.settle().await;
+    let patches = world.journal.patches.lock().unwrap().clone();
+    let (_, reason) = resize_told(&world);
+    assert_eq!(reason, "Infeasible", "{patches:?}");
+    assert!(patches.iter().all(|patch| patch["status"]["containerStatuses"][0]["resources"]["requests"]["cpu"] != "2"));
+    world.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_that_is_resized_while_it_waits_is_created_as_it_is_then() {
+    for world in [World::start(&[]), World::without_updates(&[])] {
+        let mut pod = object("u1", 1, wants("1", 1));
+        let volume = json!({ "name": "v", "configMap": { "name": "settings" } });
+        let waiting = |pod: &mut Pod| {
+            pod.spec.as_mut().unwrap().volumes = Some(vec![serde_json::from_value(volume.clone()).unwrap()]);
+        };
+        waiting(&mut pod);
+        world.send(ObjectEvent::Relisted(vec![pod]));
+        world.journal.wait_for("event u1 FailedMount").await;
+        let mut resized = object("u1", 2, wants("2", 2));
+        waiting(&mut resized);
+        world.send(ObjectEvent::Applied(resized));
+        world.settle().await;
+        world.cluster.put("settings", json!({ "k": "1" }));
+        world.journal.wait_for("patch u1 Running").await;
+        let (cpu, reason) = resize_told(&world);
+        assert_eq!((cpu, reason), (json!("2"), Value::Null));
+        world.end().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_that_the_provider_will_not_take_is_an_event_and_is_told_once() {
+    let world = World::without_updates(&[]);
+    world.send(ObjectEvent::Relisted(vec![object("u1", 1, json!({}))]));
+    world.journal.wait_for("patch u1 Running").await;
+    world.send(ObjectEvent::Applied(changed(&json!({ "phase": "Running" }))));
+    world.journal.wait_for("event u1 ProviderUnsupported").await;
+    world.tell(restarted("u1", 1)).await;
+    world.tell(restarted("u1", 2)).await;
+    let journal = world.end().await;
+    assert_eq!(journal.iter().filter(|entry| entry.starts_with("event")).count(), 1, "{journal:?}");
+    assert!(!journal.contains(&"update u1".to_owned()), "{journal:?}");
 }

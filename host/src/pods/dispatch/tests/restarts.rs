@@ -38,7 +38,7 @@ const RESTART: &str = "restart u1 c";
 /// A pod whose container was restarted once, has come back and fails again: its second restart has to wait.
 async fn failing_again() -> (World, Arc<Doctor>) {
     let doctor = Arc::new(Doctor::default());
-    let world = World::with(&[], Some(doctor.clone()));
+    let world = World::probed_by(doctor.clone());
     world.send(ObjectEvent::Relisted(vec![probed()]));
     world.journal.wait_for("create u1").await;
     world.tell(restarted("u1", 0)).await;
@@ -57,8 +57,8 @@ async fn the_second_restart_of_a_container_waits_as_on_a_kubelet() {
     assert!((9.0..12.0).contains(&waited), "{waited} s");
     let events = world.end().await;
     let events: Vec<_> = events.iter().filter(|entry| entry.starts_with("event")).collect();
-    let each = ["event u1 Unhealthy", "event u1 Killing"];
-    assert_eq!(events, [&each[..], &each[..], &["event u1 BackOff"]].concat());
+    let [unhealthy, killing] = ["event u1 Unhealthy", "event u1 Killing"];
+    assert_eq!(events, [unhealthy, killing, unhealthy, "event u1 BackOff", killing], "killed is told when it is");
 }
 
 #[tokio::test(start_paused = true)]
@@ -93,7 +93,7 @@ async fn nothing_is_restarted_in_a_pod_that_is_deleted() {
 
 #[tokio::test(start_paused = true)]
 async fn a_restart_that_the_provider_could_not_make_is_made_later() {
-    let world = World::with(&[], Some(Arc::new(Doctor::default())));
+    let world = World::probed_by(Arc::new(Doctor::default()));
     world.journal.misses_restarts.store(true, Ordering::Relaxed);
     world.send(ObjectEvent::Relisted(vec![probed()]));
     world.journal.wait_for("create u1").await;

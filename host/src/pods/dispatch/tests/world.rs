@@ -246,13 +246,22 @@ pub(super) struct World {
 impl World {
     /// A dispatcher whose provider already runs `known`.
     pub(super) fn start(known: &[&str]) -> Self {
-        Self::with(known, None)
+        Self::with(known, None, true)
+    }
+
+    /// Likewise, where the provider takes no updates.
+    pub(super) fn without_updates(known: &[&str]) -> Self {
+        Self::with(known, None, false)
     }
 
     /// Likewise, where `prober` finds out how containers are.
-    pub(super) fn with(known: &[&str], prober: Option<Arc<dyn Runner>>) -> Self {
+    pub(super) fn probed_by(prober: Arc<dyn Runner>) -> Self {
+        Self::with(&[], Some(prober), true)
+    }
+
+    fn with(known: &[&str], prober: Option<Arc<dyn Runner>>, update: bool) -> Self {
         let journal = Arc::new(Journal::default());
-        let features = Features { watch: true, update: true, refresh: true, ..Features::default() };
+        let features = Features { watch: true, update, refresh: true, ..Features::default() };
         let kinds = ["configMap", "projected"].map(str::to_owned).to_vec();
         let info = Info { features, volume_kinds: kinds, node: facts() };
         let (cluster, tasks) = (Arc::new(Cluster::default()), Tasks::new());
