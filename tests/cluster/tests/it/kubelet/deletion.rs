@@ -123,7 +123,11 @@ async fn a_finalizer_keeps_the_object_and_not_the_workload_and_is_not_fought() -
     world.kubectl(&["delete", "pod", "other"]).await?;
 
     let calls = world.plane.audit().since(&mark)?;
-    let of_it = cluster::by(&calls, &node.name).filter(|call| call.name == "held" && call.is_write());
+    // The write that made it Running may be told after the mark.
+    let deletion = calls.iter().filter(|call| call.name == "held" && call.verb == "delete");
+    let deletion = deletion.map(|call| call.received).min().context("the deletion")?;
+    let of_it = cluster::by(&calls, &node.name)
+        .filter(|call| call.name == "held" && call.is_write() && call.received > deletion);
     let kinds: Vec<String> = of_it.map(controlplane::Call::kind).collect();
     assert_eq!(kinds, ["patch pods/status 200", "delete pods 200"], "one terminal status, one delete");
     let freed = json!({ "metadata": { "finalizers": null } });
