@@ -5,5 +5,6 @@
 
 pub mod pod;
 pub mod provider;
+pub mod session;
 
 pub use pod::{PodKey, PodPlan};

@@ -15,6 +15,7 @@ use k8s_openapi::api::core::v1::{NodeCondition, PodStatus, Taint};
 use tokio::sync::{mpsc, watch};
 
 use crate::pod::Volume;
+use crate::session::{ExecRequest, Forward, PodStats, Session, SessionInput};
 use crate::{PodKey, PodPlan};
 
 /// A backend, as the rest of the host sees it.
@@ -48,6 +49,26 @@ pub trait Provider: Send + Sync + 'static {
     /// Run a command in a container, without input, to its end.
     async fn run(&self, _key: &PodKey, _container: &str, _command: &[String]) -> Result<CommandOutput, Error> {
         Err(Error::Unsupported("it does not run commands in containers".to_owned()))
+    }
+
+    /// Run a command in a container. Returns when it runs.
+    async fn exec(&self, _key: &PodKey, _request: ExecRequest, _input: SessionInput) -> Result<Session, Error> {
+        Err(Error::Unsupported("it does not run commands in containers".to_owned()))
+    }
+
+    /// The streams of a container's own process. Their end does not end it.
+    async fn attach(&self, _key: &PodKey, _container: &str, _input: SessionInput) -> Result<Session, Error> {
+        Err(Error::Unsupported("it does not attach to containers".to_owned()))
+    }
+
+    /// A connection to a port in the pod; `input` is what the user sends on it.
+    async fn port_forward(&self, _key: &PodKey, _port: u16, _input: mpsc::Receiver<Bytes>) -> Result<Forward, Error> {
+        Err(Error::Unsupported("it does not forward ports".to_owned()))
+    }
+
+    /// Resource use of all pods. One without figures is left out.
+    async fn stats(&self) -> Result<Vec<PodStats>, Error> {
+        Err(Error::Unsupported("it does not report resource use".to_owned()))
     }
 
     /// The log of one container.

@@ -10,11 +10,12 @@ use bytes::Bytes;
 use k8s_openapi::api::core::v1::{NodeCondition, PodStatus, Taint};
 use pluglet_model::pod::{Volume, VolumeFile};
 use pluglet_model::provider::{Error, Features, Info, LogItem, LogRequest, NodeFacts};
+use pluglet_model::session::{ContainerStats, ExecRequest, PodStats};
 use pluglet_model::{PodKey, PodPlan};
 
 use tracing::warn;
 
-use crate::bindings::exports::pluglet::provider::{lifecycle, pods, sessions};
+use crate::bindings::exports::pluglet::provider::{lifecycle, pods, sessions, stats};
 use crate::bindings::pluglet::provider::types;
 use crate::capabilities::log::clean;
 
@@ -210,9 +211,34 @@ pub(crate) fn log_options(request: LogRequest) -> sessions::LogOptions {
     }
 }
 
-/// A command without a terminal.
-pub(crate) fn exec_request(container: &str, command: &[String]) -> sessions::ExecRequest {
-    sessions::ExecRequest { container: container.to_owned(), command: command.to_vec(), tty: false }
+pub(crate) fn exec_request(request: ExecRequest) -> sessions::ExecRequest {
+    let ExecRequest { container, command, tty } = request;
+    sessions::ExecRequest { container, command, tty }
+}
+
+/// Figures as told. A guest may name a container as it likes: whoever shows them looks for those that the pod has.
+pub(crate) fn pod_stats(stats: stats::PodStats) -> PodStats {
+    let containers = stats.containers.into_iter().map(|container| {
+        let stats::ContainerStats {
+            name,
+            time_unix_ms,
+            start_time_unix_ms,
+            cpu_usage_core_ns,
+            cpu_usage_nano_cores,
+            memory_working_set,
+            memory_usage,
+        } = container;
+        ContainerStats {
+            name,
+            time_unix_ms,
+            start_time_unix_ms,
+            cpu_usage_core_ns,
+            cpu_usage_nano_cores,
+            memory_working_set,
+            memory_usage,
+        }
+    });
+    PodStats { key: key(&stats.pod), containers: containers.collect() }
 }
 
 /// A piece of a log, or several where it is longer than it may be. Its bytes are the container's and stay as they are.

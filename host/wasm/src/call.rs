@@ -7,14 +7,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures::channel::mpsc;
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use pluglet_model::session::SessionInput;
+use tokio::sync::{OwnedSemaphorePermit, mpsc as chunks, oneshot};
 
 use crate::bindings::exports::pluglet::provider::events::Event;
-use crate::bindings::exports::pluglet::provider::{lifecycle, pods, sessions};
+use crate::bindings::exports::pluglet::provider::{lifecycle, pods, sessions, stats};
 use crate::bindings::pluglet::provider::types::{self, PodRef};
 use crate::logs::LogSink;
-use crate::run::RunSink;
+use crate::sessions::{ForwardSink, SessionSink};
 
 /// Where the answer goes.
 pub(crate) type Reply<T> = oneshot::Sender<Result<T, types::Error>>;
@@ -56,6 +58,9 @@ pub(crate) const STATUS: Kind = kind("status", 30, Lane::Pods);
 pub(crate) const LIST: Kind = kind("list", 60, Lane::Lists);
 pub(crate) const LOGS: Kind = kind("logs", 30, Lane::Free);
 pub(crate) const EXEC: Kind = kind("exec", 30, Lane::Free);
+pub(crate) const ATTACH: Kind = kind("attach", 30, Lane::Free);
+pub(crate) const PORT_FORWARD: Kind = kind("port-forward", 30, Lane::Free);
+pub(crate) const STATS: Kind = kind("stats", 10, Lane::Lists);
 
 /// `stop` has the deadline that the host's shutdown leaves it.
 pub(crate) fn stop(grace: Duration) -> Kind {
@@ -75,7 +80,10 @@ pub(crate) enum Request {
     Status { pod: PodRef, reply: Reply<String> },
     List { reply: Reply<Vec<(PodRef, String)>> },
     Logs { pod: PodRef, options: sessions::LogOptions, sink: LogSink, reply: Reply<()> },
-    Exec { pod: PodRef, request: sessions::ExecRequest, sink: RunSink, reply: Reply<()> },
+    Exec { pod: PodRef, request: sessions::ExecRequest, input: SessionInput, sink: SessionSink, reply: Reply<()> },
+    Attach { pod: PodRef, container: String, input: SessionInput, sink: SessionSink, reply: Reply<()> },
+    PortForward { pod: PodRef, port: u16, input: chunks::Receiver<Bytes>, sink: ForwardSink, reply: Reply<()> },
+    Stats { reply: Reply<Vec<stats::PodStats>> },
 }
 
 /// The right to have one call inside the component. Given back by being dropped.

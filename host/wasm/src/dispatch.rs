@@ -29,7 +29,7 @@ const LISTS: usize = 2;
 
 /// Open log streams and commands of one provider. Each holds buffers in the guest and up to 4 batches in the host; a user who opens them without
 /// end would exhaust the memory that all pods share.
-pub(crate) const MAX_SESSIONS: usize = 128;
+pub(crate) const MAX_SESSIONS: usize = 1024;
 
 /// How often a job is carried to the next incarnation when one ends before it could begin. Then the provider is crashing all the
 /// time, and the caller should hear of it.

@@ -8,17 +8,18 @@
 
 use std::time::Instant;
 
+use wasmtime::Store;
 use wasmtime::component::{
     Accessor, ComponentNamedList, ComponentType, FutureReader, Instance, Lift, Lower, StreamReader,
 };
-use wasmtime::{AsContextMut, Store};
 
-use crate::bindings::exports::pluglet::provider::{events as wit_events, lifecycle, pods, sessions};
+use crate::bindings::exports::pluglet::provider::{events as wit_events, lifecycle, pods, sessions, stats};
 use crate::bindings::pluglet::provider::types::{Error, PodRef};
 use crate::call::{Reply, Request};
 use crate::calls::{Export, call, export};
 use crate::events;
-use crate::pump::Pump;
+use crate::pump::{FromChunks, Pump};
+use crate::sessions::SessionSink;
 use crate::state::State;
 
 /// `result<T, error>` of an exported function.
@@ -32,6 +33,12 @@ type Session = (StreamReader<u8>, StreamReader<u8>, FutureReader<Result<i32, Err
 
 /// What a command is started with: which, where, and what its user types.
 type Exec = (PodRef, sessions::ExecRequest, StreamReader<u8>, StreamReader<sessions::TerminalSize>);
+
+/// What is attached to, and what its user types.
+type Attach = (PodRef, String, StreamReader<u8>, StreamReader<sessions::TerminalSize>);
+
+/// A connection to a port: its bytes, and how it ended.
+type Forward = (StreamReader<u8>, FutureReader<Result<(), Error>>);
 
 /// What the host calls.
 pub(crate) struct Exports {
@@ -47,6 +54,9 @@ pub(crate) struct Exports {
     list: Fallible<(), Vec<(PodRef, String)>>,
     logs: Fallible<(PodRef, sessions::LogOptions), Log>,
     exec: Fallible<Exec, Session>,
+    attach: Fallible<Attach, Session>,
+    port_forward: Fallible<(PodRef, u16, StreamReader<u8>), Forward>,
+    stats: Fallible<(), Vec<stats::PodStats>>,
 }
 
 impl Exports {
@@ -68,6 +78,9 @@ impl Exports {
             list: export(store, instance, &pods, "list")?,
             logs: export(store, instance, &sessions, "logs")?,
             exec: export(store, instance, &sessions, "exec")?,
+            attach: export(store, instance, &sessions, "attach")?,
+            port_forward: export(store, instance, &sessions, "port-forward")?,
+            stats: export(store, instance, &named("stats"), "pods")?,
         })
     }
 
@@ -108,22 +121,34 @@ impl Exports {
                 let opened = call(accessor, &self.logs, (pod, options), deadline).await?;
                 send(reply, opened, |(stream, outcome)| accessor.with(|access| sink.connect(access, stream, outcome)))
             }
-            Request::Exec { pod, request, sink, reply } => {
-                let (stdin, resize) = accessor.with(|access| no_input(access))?;
+            Request::Exec { pod, request, input, sink, reply } => {
+                let (stdin, resize) = accessor.with(|access| crate::sessions::input(access, input))?;
                 let opened = call(accessor, &self.exec, (pod, request, stdin, resize), deadline).await?;
-                send(reply, opened, |(stdout, stderr, exit)| {
-                    accessor.with(|access| sink.connect(access, stdout, stderr, exit))
-                })
+                open_session(accessor, reply, opened, sink)
             }
+            Request::Attach { pod, container, input, sink, reply } => {
+                let (stdin, resize) = accessor.with(|access| crate::sessions::input(access, input))?;
+                let opened = call(accessor, &self.attach, (pod, container, stdin, resize), deadline).await?;
+                open_session(accessor, reply, opened, sink)
+            }
+            Request::PortForward { pod, port, input, sink, reply } => {
+                let input = accessor.with(|access| StreamReader::new(access, FromChunks::new(input)))?;
+                let opened = call(accessor, &self.port_forward, (pod, port, input), deadline).await?;
+                send(reply, opened, |(output, end)| accessor.with(|access| sink.connect(access, output, end)))
+            }
+            Request::Stats { reply } => pass(accessor, &self.stats, (), deadline, reply).await,
         }
     }
 }
 
-/// The streams of somebody who types nothing and has no terminal: they have ended.
-fn no_input(
-    mut store: impl AsContextMut<Data: Send>,
-) -> wasmtime::Result<(StreamReader<u8>, StreamReader<sessions::TerminalSize>)> {
-    Ok((StreamReader::new(&mut store, Vec::new())?, StreamReader::new(&mut store, Vec::new())?))
+/// Open a session and say that it is open.
+fn open_session(
+    accessor: &Accessor<State>,
+    reply: Reply<()>,
+    opened: Result<Session, Error>,
+    sink: SessionSink,
+) -> wasmtime::Result<&'static str> {
+    send(reply, opened, |(stdout, stderr, exit)| accessor.with(|access| sink.connect(access, stdout, stderr, exit)))
 }
 
 /// Call and send the answer as it is.

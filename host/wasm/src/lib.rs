@@ -36,6 +36,7 @@ mod provider;
 mod pump;
 mod quarantine;
 mod run;
+mod sessions;
 mod start;
 mod state;
 mod strikes;

@@ -7,10 +7,12 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use k8s_openapi::api::core::v1::PodStatus;
 use pluglet_egress::Seldom;
 use pluglet_model::pod::Volume;
 use pluglet_model::provider::{CommandOutput, Error, EventReceiver, Features, Health, LogRequest, LogStream, Provider};
+use pluglet_model::session::{ExecRequest, Forward, PodStats, Session, SessionInput};
 use pluglet_model::{PodKey, PodPlan};
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -20,11 +22,15 @@ use tracing::warn;
 
 use crate::adapt;
 use crate::bindings::pluglet::provider::types::PodRef;
-use crate::call::{CREATE, DELETE, EXEC, LIST, LOGS, RESTART_CONTAINER, Request, STATUS, UPDATE, VOLUMES_CHANGED};
+use crate::call::{
+    ATTACH, CREATE, DELETE, EXEC, LIST, LOGS, PORT_FORWARD, RESTART_CONTAINER, Request, STATS, STATUS, UPDATE,
+    VOLUMES_CHANGED,
+};
 use crate::dispatch::Dispatch;
 use crate::logs;
 use crate::options::ProviderOptions;
 use crate::run;
+use crate::sessions;
 use crate::start::{self, StartError};
 use crate::supervisor::Stop;
 use crate::supervisor::publish::Publisher;
@@ -213,10 +219,47 @@ impl Provider for WasmProvider {
     async fn run(&self, key: &PodKey, container: &str, command: &[String]) -> Result<CommandOutput, Error> {
         self.require(|features| features.exec, "exec")?;
         let (sink, source) = run::channel(self.dispatch.session()?);
-        let (pod, request) = (adapt::pod_ref(key, 0), adapt::exec_request(container, command));
-        let make = |reply| Request::Exec { pod, request, sink, reply };
+        let request = ExecRequest { container: container.to_owned(), command: command.to_vec(), tty: false };
+        let (pod, request, input) = (adapt::pod_ref(key, 0), adapt::exec_request(request), SessionInput::none());
+        let make = |reply| Request::Exec { pod, request, input, sink, reply };
         let ((), gate) = self.dispatch.call(EXEC, Some(&key.uid), make).await?;
         source.finish(gate, &key.uid).await
+    }
+
+    async fn exec(&self, key: &PodKey, request: ExecRequest, input: SessionInput) -> Result<Session, Error> {
+        self.require(|features| features.exec, "exec")?;
+        let (sink, source) = sessions::channel(self.dispatch.session()?);
+        let (pod, request) = (adapt::pod_ref(key, 0), adapt::exec_request(request));
+        let make = |reply| Request::Exec { pod, request, input, sink, reply };
+        let ((), gate) = self.dispatch.call(EXEC, Some(&key.uid), make).await?;
+        Ok(source.into_session(gate, Arc::clone(&key.uid)))
+    }
+
+    async fn attach(&self, key: &PodKey, container: &str, input: SessionInput) -> Result<Session, Error> {
+        self.require(|features| features.attach, "attach")?;
+        let (sink, source) = sessions::channel(self.dispatch.session()?);
+        let (pod, container) = (adapt::pod_ref(key, 0), container.to_owned());
+        let make = |reply| Request::Attach { pod, container, input, sink, reply };
+        let ((), gate) = self.dispatch.call(ATTACH, Some(&key.uid), make).await?;
+        Ok(source.into_session(gate, Arc::clone(&key.uid)))
+    }
+
+    async fn port_forward(&self, key: &PodKey, port: u16, input: mpsc::Receiver<Bytes>) -> Result<Forward, Error> {
+        self.require(|features| features.port_forward, "port-forward")?;
+        let (sink, source) = sessions::forward_channel(self.dispatch.session()?);
+        let pod = adapt::pod_ref(key, 0);
+        let make = |reply| Request::PortForward { pod, port, input, sink, reply };
+        let ((), gate) = self.dispatch.call(PORT_FORWARD, Some(&key.uid), make).await?;
+        Ok(source.into_forward(gate, Arc::clone(&key.uid)))
+    }
+
+    async fn stats(&self) -> Result<Vec<PodStats>, Error> {
+        self.require(|features| features.stats, "stats")?;
+        let (stats, _) = self.dispatch.call(STATS, None, |reply| Request::Stats { reply }).await?;
+        if stats.len() > MAX_LISTED {
+            return Err(Error::Internal(format!("it tells of {} pods, {MAX_LISTED} are allowed", stats.len())));
+        }
+        Ok(stats.into_iter().map(adapt::pod_stats).collect())
     }
 
     async fn logs(&self, key: &PodKey, request: LogRequest) -> Result<LogStream, Error> {

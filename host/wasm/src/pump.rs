@@ -14,8 +14,10 @@ use wasmtime::StoreContextMut;
 use wasmtime::component::{FutureConsumer, Lift, Source, StreamConsumer, StreamResult};
 
 mod bytes;
+mod input;
 
 pub(crate) use bytes::ToChunks;
+pub(crate) use input::{FromChunks, FromItems};
 
 /// Makes of one item of the guest what goes on: one, or several where it was too long for one.
 type Convert<T, U> = fn(T, &mut VecDeque<U>);

@@ -13,14 +13,10 @@ use futures::stream::StreamExt as _;
 use pluglet_model::provider::{CommandOutput, Error};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::timeout;
-use wasmtime::AsContextMut;
-use wasmtime::component::{FutureReader, StreamReader};
 
-use crate::adapt;
-use crate::bindings::pluglet::provider::types;
 use crate::call::EXEC;
 use crate::gate::Gate;
-use crate::pump::{Take, ToChunks};
+use crate::sessions::SessionSink;
 
 /// Output that is kept, in bytes: what the kubelet reads of a probe's (`maxReadLength` in pkg/kubelet/prober).
 const KEPT_BYTES: usize = 10 << 10;
@@ -32,14 +28,6 @@ const READ_BYTES: usize = 16 << 20;
 /// How long a command may run. Callers give up long before that; this bounds one who does not.
 const COMMAND: Duration = Duration::from_secs(600);
 
-/// The guest's end.
-pub(crate) struct RunSink {
-    output: mpsc::Sender<Bytes>,
-    exit: oneshot::Sender<Result<i32, Error>>,
-    /// Given back with the opening: a guest that never answers has a call inside, also when nobody waits for it any more.
-    _session: Arc<OwnedSemaphorePermit>,
-}
-
 /// The caller's end.
 pub(crate) struct RunSource {
     output: mpsc::Receiver<Bytes>,
@@ -50,28 +38,14 @@ pub(crate) struct RunSource {
 }
 
 /// Both ends of a new command.
-pub(crate) fn channel(session: OwnedSemaphorePermit) -> (RunSink, RunSource) {
+pub(crate) fn channel(session: OwnedSemaphorePermit) -> (SessionSink, RunSource) {
     let session = Arc::new(session);
-    // Each sender has a place of its own: one chunk for each stream, and one that the caller reads.
+    // One channel for both streams, so that their order is kept. Each sender has a place of its own: one chunk for each stream, and one that
+    // the caller reads.
     let (output, from_guest) = mpsc::channel(0);
     let (exit, told) = oneshot::channel();
-    let sink = RunSink { output, exit, _session: Arc::clone(&session) };
+    let sink = SessionSink::new(output.clone(), output, exit, &session);
     (sink, RunSource { output: from_guest, exit: told, _session: session })
-}
-
-impl RunSink {
-    /// Let both of the guest's streams flow in here. One channel, so that their order is kept.
-    pub(crate) fn connect(
-        self,
-        mut store: impl AsContextMut<Data: Send>,
-        stdout: StreamReader<u8>,
-        stderr: StreamReader<u8>,
-        exit: FutureReader<Result<i32, types::Error>>,
-    ) -> wasmtime::Result<()> {
-        stdout.pipe(&mut store, ToChunks::new(self.output.clone()))?;
-        stderr.pipe(&mut store, ToChunks::new(self.output))?;
-        exit.pipe(&mut store, Take::new(self.exit, |code: Result<i32, types::Error>| code.map_err(adapt::error)))
-    }
 }
 
 impl RunSource {

@@ -74,11 +74,24 @@ struct Switches {
     exec: bool,
     refresh: bool,
     restart: bool,
+    attach: bool,
+    #[serde(rename = "portForward")]
+    port_forward: bool,
+    stats: bool,
 }
 
 impl Default for Switches {
     fn default() -> Self {
-        Self { update: true, logs: true, exec: true, refresh: true, restart: true }
+        Self {
+            update: true,
+            logs: true,
+            exec: true,
+            refresh: true,
+            restart: true,
+            attach: true,
+            port_forward: true,
+            stats: true,
+        }
     }
 }
 
@@ -100,7 +113,7 @@ impl Default for Config {
 impl Config {
     /// What the provider tells about itself.
     pub(crate) fn info(&self) -> Info {
-        let Switches { update, logs, exec, refresh, restart } = self.features;
+        let Switches { update, logs, exec, refresh, restart, attach, port_forward, stats } = self.features;
         let features = [
             (true, Feature::Watch),
             (update, Feature::Update),
@@ -108,6 +121,9 @@ impl Config {
             (exec, Feature::Exec),
             (refresh, Feature::Refresh),
             (restart, Feature::Restart),
+            (attach, Feature::Attach),
+            (port_forward, Feature::PortForward),
+            (stats, Feature::Stats),
             (!self.host_probes(), Feature::Probes),
         ];
         let features = features.into_iter().filter_map(|(set, feature)| set.then_some(feature));

@@ -1,19 +1,38 @@
 //! Commands in containers.
 //!
-//! In: a container that runs. Out: a session that writes and ends as the script says, whatever the command is. Invariant: a command that is
-//! given up before its end is told as an event of the pod, so that tests see that it was.
+//! In: a container that runs. Out: a session of the little [`shell`](crate::shell); or, where the script says anything of commands, one that writes
+//! and ends as it says, whatever the command is. Invariant: a scripted command that is given up before its end is told as an event of the
+//! pod, so that tests see that it was.
 
 use std::rc::Rc;
 use std::time::Duration;
 
 use futures::stream::{self, StreamExt as _};
-use pluglet_sdk::{ByteStream, Error, Host, PodRef, Result, Session};
+use pluglet_sdk::{ByteStream, Error, ExecRequest, Host, PodRef, Result, Session, SessionInput};
 
 use crate::life::present_run;
 use crate::pods::Pods;
+use crate::shell::{self, Place};
 
 /// Run a command in a container.
-pub(crate) fn exec(pods: &Rc<Pods>, pod: PodRef, container: &str) -> Result<Session> {
+pub(crate) fn exec(pods: &Rc<Pods>, pod: PodRef, request: ExecRequest, input: SessionInput) -> Result<Session> {
+    let now_ns = pods.host.now_unix_ns();
+    let found = pods.with_mut(&pod.uid, |entry| {
+        present_run(&entry.record, entry.stage().stopping_ns(), &request.container, now_ns)?;
+        let place = Place {
+            host: pods.host.clone(),
+            env: Rc::new(entry.env(&request.container)),
+            files: entry.memory.files(&request.container),
+            size: Rc::default(),
+            tty: request.tty,
+        };
+        Some((entry.record.script.has_commands(), place))
+    });
+    let (scripted, place) = found.flatten().ok_or(Error::NotFound)?;
+    if scripted { script(pods, pod, &request.container) } else { Ok(shell::run(place, request, input)) }
+}
+
+fn script(pods: &Rc<Pods>, pod: PodRef, container: &str) -> Result<Session> {
     let now_ns = pods.host.now_unix_ns();
     let found = pods.with_mut(&pod.uid, |entry| {
         present_run(&entry.record, entry.stage().stopping_ns(), container, now_ns)?;

@@ -4,11 +4,13 @@
 //! Invariant: a pod's life follows from what was kept at its creation and from the time of day, so a restart changes nothing.
 
 mod address;
+mod attach;
 mod config;
 mod deletion;
 mod exec;
 mod faults;
 mod follow;
+mod forward;
 mod life;
 mod logs;
 mod memory;
@@ -16,6 +18,8 @@ mod pods;
 mod record;
 mod reveal;
 mod script;
+mod shell;
+mod stats;
 mod status;
 mod timers;
 mod update;
@@ -26,8 +30,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use pluglet_sdk::{
-    Error, ExecRequest, Host, Info, Init, LogOptions, LogStream, PodRef, Provider, ResolvedPod, Result, Session,
-    SessionInput, Status, Volume,
+    ByteStream, Error, ExecRequest, Host, Info, Init, LogOptions, LogStream, PodRef, PodStats, Provider, ResolvedPod,
+    Result, Session, SessionInput, Status, Tunnel, Volume,
 };
 
 use crate::config::Config;
@@ -118,8 +122,20 @@ impl Provider for Mock {
         follow::logs(&self.pods, &pod.uid, &options)
     }
 
-    async fn exec(&self, pod: PodRef, request: ExecRequest, _input: SessionInput) -> Result<Session> {
-        exec::exec(&self.pods, pod, &request.container)
+    async fn exec(&self, pod: PodRef, request: ExecRequest, input: SessionInput) -> Result<Session> {
+        exec::exec(&self.pods, pod, request, input)
+    }
+
+    async fn attach(&self, pod: PodRef, container: String, input: SessionInput) -> Result<Session> {
+        attach::attach(&self.pods, &pod, &container, input)
+    }
+
+    async fn port_forward(&self, pod: PodRef, port: u16, input: ByteStream) -> Result<Tunnel> {
+        forward::connect(&self.pods, &pod, port, input)
+    }
+
+    async fn stats(&self) -> Result<Vec<PodStats>> {
+        Ok(stats::all(&self.pods))
     }
 }
 

@@ -3,13 +3,17 @@
 //! In: calls. Out: how often each was made, and what the next command or delete answers. Invariant: nothing of a pod's life depends on it,
 //! since a restart of the provider forgets it.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use pluglet_sdk::Result;
 use serde::Serialize;
 
 use crate::reveal::Held;
 use crate::script::Script;
+use crate::shell::Files;
+use crate::stats::Used;
 
 /// The memory of one pod.
 #[derive(Default)]
@@ -20,6 +24,10 @@ pub(crate) struct Memory {
     /// How many commands were run, by container.
     commands: BTreeMap<String, usize>,
     failed_deletes: u32,
+    /// CPU time so far, by container.
+    pub(crate) used: BTreeMap<String, Used>,
+    /// What `tar` has unpacked, by container.
+    files: BTreeMap<String, Rc<RefCell<Files>>>,
 }
 
 /// How often the pod was called about. A create that failed does not count.
@@ -40,6 +48,11 @@ impl Memory {
         let code = codes.get(*run).or(codes.last()).copied().unwrap_or_default();
         *run = run.saturating_add(1);
         code
+    }
+
+    /// The files of a container.
+    pub(crate) fn files(&mut self, container: &str) -> Rc<RefCell<Files>> {
+        self.files.entry(container.to_owned()).or_default().clone()
     }
 
     /// The exit codes begin anew: they have changed.

@@ -40,6 +40,14 @@ struct Follower {
 }
 
 impl Entry {
+    /// What a program in a container finds in its environment: what the host has handed over, where that is held.
+    pub(crate) fn env(&self, container: &str) -> Vec<(String, String)> {
+        let pod = &self.record.pod;
+        let mut env = vec![("HOSTNAME".to_owned(), pod.name.clone()), ("POD_IP".to_owned(), self.record.ip.clone())];
+        env.extend(self.memory.held.iter().flat_map(|held| held.env(container)));
+        env
+    }
+
     pub(crate) fn stage(&self) -> Stage {
         self.deletion.map_or(Stage::Alive, |deletion| Stage::Stopping { since_ns: deletion.since_ns })
     }
@@ -141,6 +149,11 @@ impl Pods {
         let entries = self.entries.borrow();
         let status = |entry: &Entry| (entry.record.pod.clone(), self.view(&entry.record, entry.stage(), now_ns));
         entries.values().map(status).collect()
+    }
+
+    /// Something of each pod.
+    pub(crate) fn map_mut<T>(&self, map: impl FnMut(&mut Entry) -> T) -> Vec<T> {
+        self.entries.borrow_mut().values_mut().map(map).collect()
     }
 
     /// Hear the time at which the present run of a container is ended from outside.

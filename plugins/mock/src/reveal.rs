@@ -72,6 +72,12 @@ impl Held {
         self.volumes.extend(volumes.into_iter().map(|volume| (volume.name, volume.files)));
     }
 
+    /// The literal variables of a container.
+    pub(crate) fn env(&self, container: &str) -> Vec<(String, String)> {
+        let held = self.containers.iter().filter(|held| held.name == container);
+        held.flat_map(|held| &held.env).map(|variable| (variable.name.clone(), variable.value.clone())).collect()
+    }
+
     /// The line of one container. Of one that no call has brought since the provider started, little is known.
     pub(crate) fn line(&self, container: &str, calls: Calls) -> String {
         let unknown = Container::default();

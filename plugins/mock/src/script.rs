@@ -19,7 +19,8 @@ pub(crate) use failure::Failure;
 pub(crate) const PREFIX: &str = "mock.pluglet.dev/";
 
 /// All names, as the README lists them.
-const NAMES: [&str; 25] = [
+const NAMES: [&str; 27] = [
+    "cpu-usage",
     "create-delay",
     "create-error",
     "create-error-message",
@@ -39,6 +40,7 @@ const NAMES: [&str; 25] = [
     "log",
     "log-every",
     "log-line",
+    "memory-usage",
     "pod-ip",
     "reveal",
     "run-for",
@@ -48,7 +50,8 @@ const NAMES: [&str; 25] = [
 ];
 
 /// Those whose change matters to a pod that exists.
-const MAY_CHANGE: [&str; 10] = [
+const MAY_CHANGE: [&str; 12] = [
+    "cpu-usage",
     "delete-call-delay",
     "delete-delay",
     "delete-error",
@@ -57,9 +60,14 @@ const MAY_CHANGE: [&str; 10] = [
     "exec-delay",
     "exec-exit-code",
     "exec-output",
+    "memory-usage",
     "reveal",
     "stop-exit-code",
 ];
+
+/// What a container uses that says nothing of it: a hundredth of a CPU, and 16 MiB.
+const DEFAULT_CPU_USAGE: u64 = 10_000_000;
+const DEFAULT_MEMORY_USAGE: u64 = 16 << 20;
 
 /// What a pod does. Times are nanoseconds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -102,6 +110,10 @@ pub(crate) struct Script {
     pub(crate) exec_output: String,
     /// How long a command takes.
     pub(crate) exec_delay: u64,
+    /// CPU in use by each container, billionths of a core.
+    pub(crate) cpu_usage: u64,
+    /// Memory in use by each container, bytes.
+    pub(crate) memory_usage: u64,
     /// Whether logs begin with what is held of the pod.
     pub(crate) reveal: bool,
     /// Whether the pod is said to run again after it has ended.
@@ -119,7 +131,12 @@ pub(crate) enum Fault {
 impl Script {
     /// Read the annotations, whose keys start with [`PREFIX`].
     pub(crate) fn parse(annotations: &BTreeMap<String, String>) -> Result<Self> {
-        let mut script = Self { log_line: "tick {n}".to_owned(), ..Self::default() };
+        let mut script = Self {
+            log_line: "tick {n}".to_owned(),
+            cpu_usage: DEFAULT_CPU_USAGE,
+            memory_usage: DEFAULT_MEMORY_USAGE,
+            ..Self::default()
+        };
         let (mut create, mut delete) = (Failing::of("create"), Failing::of("delete"));
         for (key, value) in annotations {
             let name = key.strip_prefix(PREFIX).unwrap_or(key);
@@ -147,6 +164,8 @@ impl Script {
                 "exec-exit-code" => script.exec_exit_codes = exit_codes(name, value)?,
                 "exec-output" => value.clone_into(&mut script.exec_output),
                 "exec-delay" => script.exec_delay = time(name, value)?,
+                "cpu-usage" => script.cpu_usage = amount(name, value, 1_000_000_000)?,
+                "memory-usage" => script.memory_usage = amount(name, value, 1)?,
                 "reveal" => script.reveal = number(name, value)?,
                 "status-wrong" => script.runs_after_end = status_wrong(value)?,
                 unknown => {
@@ -167,6 +186,11 @@ impl Script {
         self.exit_code = 1;
         annotations.insert(format!("{PREFIX}exit-code"), self.exit_code.to_string());
         self
+    }
+
+    /// Whether it says anything of commands.
+    pub(crate) fn has_commands(&self) -> bool {
+        !self.exec_exit_codes.is_empty() || !self.exec_output.is_empty() || self.exec_delay > 0
     }
 
     /// Whether a change of this annotation matters to a pod that exists: the rest of its script was played from its beginning.
@@ -194,6 +218,24 @@ fn interval(name: &str, value: &str) -> Result<u64> {
         0..1_000_000 => Err(bad(name, "the shortest interval is 1ms")),
         ns => Ok(ns),
     }
+}
+
+/// A quantity such as `250m` or `64Mi`, in parts of which `unit` are one.
+fn amount(name: &str, value: &str, unit: u64) -> Result<u64> {
+    let digits = value.find(|c: char| !c.is_ascii_digit()).unwrap_or(value.len());
+    let (number, suffix) = value.split_at(digits);
+    let (times, parts) = match suffix {
+        "" => (1, 1),
+        "m" => (1, 1000),
+        "k" => (1000, 1),
+        "M" => (1_000_000, 1),
+        "Ki" => (1 << 10, 1),
+        "Mi" => (1 << 20, 1),
+        "Gi" => (1 << 30, 1),
+        _ => return Err(bad(name, &format!("{value:?} is not a quantity such as 250m, 2 or 64Mi"))),
+    };
+    let number: u64 = number.parse().map_err(|error| bad(name, &format!("{value:?}: {error}")))?;
+    Ok(number.saturating_mul(times).saturating_mul(unit) / parts)
 }
 
 fn exit_code(name: &str, value: &str) -> Result<i32> {
@@ -260,6 +302,8 @@ mod tests {
             ("delete-call-delay", "soon"),
             ("exec-delay", "soon"),
             ("exec-exit-code", "1,,0"),
+            ("cpu-usage", "much"),
+            ("memory-usage", "Mi"),
             ("reveal", "all"),
             ("status-wrong", "always"),
             ("fault", "none"),

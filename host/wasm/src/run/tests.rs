@@ -4,8 +4,10 @@ use std::collections::HashMap;
 
 use tokio::sync::{Semaphore, mpsc as jobs, watch};
 use wasmtime::Store;
+use wasmtime::component::{FutureReader, StreamReader};
 
 use super::*;
+use crate::bindings::pluglet::provider::types;
 use crate::gate::End;
 
 fn permits() -> Arc<Semaphore> {

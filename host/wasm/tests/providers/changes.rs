@@ -5,6 +5,7 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use pluglet_model::pod::{Volume, VolumeFile};
 use pluglet_model::provider::{Error, LogItem, Provider};
+use pluglet_model::session::SessionInput;
 use serde_json::{Value, json};
 
 use crate::support::{Running, key, options, plan, start, within};
@@ -61,7 +62,7 @@ async fn a_container_is_restarted_and_says_how_it_ended() {
 #[tokio::test(flavor = "multi_thread")]
 async fn powers_that_were_taken_away_are_unsupported() {
     let mut options = options("mock");
-    options.config_json = r#"{"features":{"refresh":false,"restart":false,"exec":false},"probes":"host"}"#.to_owned();
+    options.config_json = r#"{"features":{"refresh":false,"restart":false,"exec":false,"attach":false,"portForward":false,"stats":false},"probes":"host"}"#.to_owned();
     let mock = start(options).await;
     let features = mock.provider.health().borrow().info.clone().unwrap().features;
     assert_eq!(features.names(), ["update", "watch", "logs"]);
@@ -70,6 +71,9 @@ async fn powers_that_were_taken_away_are_unsupported() {
         mock.provider.volumes_changed(&key("a"), 1, &[]).await.unwrap_err(),
         mock.provider.restart_container(&key("a"), "main", Duration::ZERO).await.unwrap_err(),
         mock.provider.run(&key("a"), "main", &[]).await.unwrap_err(),
+        mock.provider.attach(&key("a"), "main", SessionInput::none()).await.err().unwrap(),
+        mock.provider.port_forward(&key("a"), 80, SessionInput::none().stdin).await.err().unwrap(),
+        mock.provider.stats().await.unwrap_err(),
     ];
     for (error, feature) in told.into_iter().zip(["refresh", "restart", "exec"]) {
         assert!(matches!(&error, Error::Unsupported(text) if text.contains(feature)), "{feature}: {error}");

@@ -16,8 +16,10 @@ async fn a_command_runs_to_its_end_and_tells_its_output_and_exit_code() {
     let first = run(&mock, "a").await.unwrap();
     assert_eq!((first.exit_code, &*first.output), (3, &b"not yet\n"[..]));
     assert_eq!(run(&mock, "a").await.unwrap().exit_code, 0);
-    mock.provider.create(&plan("silent", &[])).await.unwrap();
-    assert!(run(&mock, "silent").await.unwrap().output.is_empty());
+    mock.provider.create(&plan("shell", &[])).await.unwrap();
+    let unknown = run(&mock, "shell").await.unwrap();
+    assert_eq!(unknown.exit_code, 127);
+    assert!(unknown.output.starts_with(b"probe: not found"), "{unknown:?}");
     mock.stop().await;
 }
 

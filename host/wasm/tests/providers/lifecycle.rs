@@ -10,7 +10,7 @@ use crate::support::{chain, component, key, listed, options, phase, plan, start,
 async fn a_pod_goes_from_create_to_gone() {
     let mut mock = start(options("mock")).await;
     let info = mock.provider.health().borrow().info.clone().unwrap();
-    assert!(info.features.watch && info.features.logs && info.features.probes && !info.features.attach);
+    assert!(info.features.watch && info.features.logs && info.features.probes && info.features.attach);
     assert!(info.volume_kinds.iter().any(|kind| kind == "configMap"), "{:?}", info.volume_kinds);
     assert_eq!(info.node.capacity.get("pods").map(String::as_str), Some("10000"));
 

@@ -12,4 +12,5 @@ mod crashes;
 mod http;
 mod lifecycle;
 mod logs;
+mod sessions;
 mod support;

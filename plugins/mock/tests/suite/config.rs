@@ -31,12 +31,16 @@ fn a_provider_can_do_everything_unless_powers_are_taken_away() {
         Feature::Exec,
         Feature::Refresh,
         Feature::Restart,
+        Feature::Attach,
+        Feature::PortForward,
+        Feature::Stats,
         Feature::Probes,
     ];
     assert_eq!((all.features.as_slice(), all.volume_kinds.len()), (&features[..], 30));
     let none = info(
         r#"{"probes": "host", "volumeKinds": [],
-            "features": {"update": false, "logs": false, "exec": false, "refresh": false, "restart": false}}"#,
+            "features": {"update": false, "logs": false, "exec": false, "refresh": false, "restart": false,
+                "attach": false, "portForward": false, "stats": false}}"#,
     );
     assert_eq!((none.features, none.volume_kinds), (vec![Feature::Watch], vec![]));
 }

@@ -16,13 +16,6 @@ fn run(harness: &Harness<Mock>, pod: &TestPod) -> Result<(i32, String)> {
 }
 
 #[test]
-fn a_command_does_nothing_and_ends_well_unless_it_is_told_otherwise() {
-    let (harness, pod) = (start(), scripted("Always", &[]));
-    harness.create(&pod).unwrap();
-    assert_eq!(run(&harness, &pod), Ok((0, String::new())));
-}
-
-#[test]
 fn exit_codes_come_one_after_the_other_and_the_last_one_stays() {
     let script = [("exec-exit-code", "1, 2,0"), ("exec-output", "not yet\n")];
     let (harness, pod) = (start(), scripted("Always", &script));

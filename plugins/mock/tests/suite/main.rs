@@ -18,6 +18,7 @@ mod life;
 mod logs;
 mod restart;
 mod reveal;
+mod sessions;
 mod update;
 
 use std::time::Duration;
