@@ -27,6 +27,7 @@ use crate::api::{cluster, events, watch as pod_watch};
 use crate::args::{Check, Cli, Command, ProbeMode, ProviderCommand, Run};
 use crate::config::{Config, Document};
 use crate::kubelet::routes::{self, Rooms};
+use crate::kubelet::streaming::Places;
 use crate::kubelet::{server, tls};
 use crate::node::desired::{self, Settings};
 use crate::node::reconcile::Told;
@@ -146,7 +147,8 @@ async fn be_a_node(run: Run) -> Result<(), Error> {
         NodeIdentity { name: run.node_name.clone(), address, kubernetes_service: run.kubernetes_service.clone() };
     let prober = prober(&run, &provider)?;
     let pods = start_pods(&tasks, &clients, identity, prober, provider.clone(), provider_events, seen_node);
-    let rooms = Rooms { provider: provider.clone(), pods, metrics: registry };
+    let rooms =
+        Rooms { provider: provider.clone(), pods, metrics: registry, tasks: tasks.clone(), places: Places::default() };
     let authorizer = Arc::new(AccessReviews::new(clients.workload.clone(), &run.node_name));
     let router = routes::router(rooms, authorizer);
     tasks.spawn_critical("kubelet server", server::run(listener, serving, router, tasks.clone()));

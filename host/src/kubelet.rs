@@ -1,4 +1,4 @@
-//! The node's HTTPS server: what the API server calls for logs and the rest.
+//! The node's HTTPS server: what the API server calls for logs, sessions and the rest.
 //!
 //! In: connections on the kubelet port. Out: log streams, reasons. Invariant: every request is authenticated and authorised before its path
 //! is looked at, and a call that is not served answers 501 with the reason, never an empty success.
@@ -9,4 +9,5 @@ pub(crate) mod logs;
 pub(crate) mod metrics;
 pub(crate) mod routes;
 pub(crate) mod server;
+pub(crate) mod streaming;
 pub(crate) mod tls;

@@ -101,7 +101,7 @@ fn status_of<'a>(status: &'a PodStatus, container: &str) -> Option<&'a Container
     all.into_iter().flatten().flatten().find(|status| status.name == container)
 }
 
-fn has_container(pod: &Pod, name: &str) -> bool {
+pub(super) fn has_container(pod: &Pod, name: &str) -> bool {
     let Some(spec) = &pod.spec else { return false };
     spec.containers.iter().chain(spec.init_containers.iter().flatten()).any(|container| container.name == name)
         || spec.ephemeral_containers.iter().flatten().any(|container| container.name == name)

@@ -13,8 +13,10 @@ use pluglet_model::provider::Provider;
 use prometheus_client::registry::Registry;
 
 use super::auth::{self, Authorizer};
+use super::streaming::{self, Places};
 use super::{logs, metrics};
 use crate::pods::view::PodsView;
+use crate::tasks::Tasks;
 
 /// What handlers need.
 #[derive(Clone)]
@@ -22,6 +24,9 @@ pub(crate) struct Rooms {
     pub provider: Arc<dyn Provider>,
     pub pods: Arc<PodsView>,
     pub metrics: Arc<Registry>,
+    /// For sessions, which outlive their requests.
+    pub tasks: Tasks,
+    pub places: Places,
 }
 
 /// The whole server.
@@ -29,6 +34,9 @@ pub(crate) fn router(rooms: Rooms, authorizer: Arc<dyn Authorizer>) -> Router {
     Router::new()
         .route("/healthz", get(|| async { "ok" }))
         .route("/containerLogs/{namespace}/{pod}/{container}", get(logs::handle))
+        .route("/exec/{*target}", get(streaming::exec).post(streaming::exec))
+        .route("/attach/{*target}", get(streaming::attach).post(streaming::attach))
+        .route("/portForward/{*target}", get(streaming::port_forward).post(streaming::port_forward))
         .route("/metrics", get(metrics::handle).with_state(rooms.metrics.clone()))
         .fallback(unserved)
         .with_state(rooms)
@@ -38,9 +46,6 @@ pub(crate) fn router(rooms: Rooms, authorizer: Arc<dyn Authorizer>) -> Router {
 async fn unserved(uri: Uri) -> Response {
     let first = uri.path().split('/').nth(1).unwrap_or_default();
     let what = match first {
-        "exec" => "running commands in containers (exec)",
-        "attach" => "attaching to containers",
-        "portForward" => "port-forwarding",
         "run" => "running commands in containers (run)",
         "pods" | "runningpods" => "listing pods",
         "stats" => "the stats summary",

@@ -85,7 +85,7 @@ async fn serve(stream: TcpStream, acceptor: TlsAcceptor, router: Router, tasks: 
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS);
     builder.http2().timer(TokioTimer::new()).keep_alive_interval(Some(Duration::from_secs(30)));
     let service = TowerToHyperService::new(service);
-    let connection = builder.serve_connection(TokioIo::new(stream), service);
+    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
     let cancel = tasks.cancel_token();
     tokio::pin!(connection);
     let is_anonymous = caller.is_none();

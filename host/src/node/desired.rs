@@ -158,6 +158,7 @@ pub(super) fn status_patch(
         "allocatable": replaced(held.allocatable.as_ref(), wanted.allocatable.as_ref()),
         "conditions": conditions,
         "daemonEndpoints": wanted.daemon_endpoints,
+        "declaredFeatures": wanted.declared_features,
         "nodeInfo": wanted.node_info,
     }}))
 }
@@ -187,6 +188,10 @@ pub(crate) struct Due {
 
 type Resources = BTreeMap<String, Quantity>;
 
+/// What the API server and the scheduler may count on (KEP-5328). With the first the API server passes WebSockets of any version on to the node
+/// instead of translating them (KEP-4006): exec, attach and port-forward alike.
+const DECLARED_FEATURES: [&str; 1] = ["ExtendWebSocketsToKubelet"];
+
 /// A map for a merge patch: what is not wanted any more is null.
 fn replaced(held: Option<&Resources>, wanted: Option<&Resources>) -> Value {
     let mut map = serde_json::Map::new();
@@ -208,6 +213,8 @@ fn differs(held: &NodeStatus, wanted: &NodeStatus, resources_sent: bool) -> bool
     let held_conditions: Vec<_> = held.conditions.iter().flatten().map(meaning).collect();
     wanted.conditions.iter().flatten().any(|condition| !held_conditions.contains(&meaning(condition)))
         || (!resources_sent && (held.capacity != wanted.capacity || held.allocatable != wanted.allocatable))
+        // Likewise: an API server before 1.35 keeps none.
+        || (!resources_sent && held.declared_features != wanted.declared_features)
         || held.addresses != wanted.addresses
         || held.daemon_endpoints != wanted.daemon_endpoints
         || held.node_info != wanted.node_info
@@ -234,6 +241,7 @@ fn status(settings: &Settings, health: &Health, held: &NodeStatus, now: &Time, p
             kubelet_endpoint: Some(DaemonEndpoint { port: i32::from(settings.port) }),
         }),
         node_info: if known { Some(node_info(settings, facts)) } else { held.node_info.clone() },
+        declared_features: Some(DECLARED_FEATURES.map(str::to_owned).to_vec()),
         ..NodeStatus::default()
     }
 }

@@ -137,6 +137,11 @@ impl Node {
         Ok(())
     }
 
+    /// Where it can be called directly.
+    pub fn url(&self) -> String {
+        format!("https://127.0.0.1:{}", self.port)
+    }
+
     /// What the present process has logged.
     pub fn log(&self) -> Result<String> {
         fs::read_to_string(&self.log).with_context(|| self.log.display().to_string())

@@ -54,7 +54,13 @@ impl Authorizer for Reviews {
 }
 
 async fn answer(user: Option<&str>, path: &str) -> (u16, String) {
-    let rooms = Rooms { provider: Arc::new(Nobody), pods: Arc::default(), metrics: Arc::default() };
+    let rooms = Rooms {
+        provider: Arc::new(Nobody),
+        pods: Arc::default(),
+        metrics: Arc::default(),
+        tasks: Tasks::new(),
+        places: Places::default(),
+    };
     let mut request = Request::get(path).body(Body::empty()).unwrap();
     if let Some(user) = user {
         request.extensions_mut().insert(Caller { user: user.to_owned(), groups: vec![] });
@@ -86,15 +92,28 @@ async fn a_review_that_cannot_be_made_is_no_permission() {
 
 #[tokio::test]
 async fn what_a_kubelet_has_and_pluglet_does_not_is_501_with_the_reason() {
-    for path in
-        ["/exec/n/p/c", "/attach/n/p/c", "/portForward/n/p", "/stats/summary", "/metrics/resource", "/pods", "/configz"]
-    {
+    for path in ["/run/n/p/c", "/stats/summary", "/metrics/resource", "/pods", "/configz"] {
         let (status, text) = answer(Some("good"), path).await;
         assert_eq!(status, 501, "{path}");
         assert!(text.starts_with("this version of pluglet does not serve "), "{text}");
     }
     assert_eq!(answer(Some("good"), "/no/such").await.0, 404);
     assert_eq!(answer(Some("good"), "/healthz").await, (200, "ok".to_owned()));
+}
+
+#[tokio::test]
+async fn sessions_in_an_unknown_pod_are_not_found_in_words_that_the_api_server_passes_on() {
+    for path in
+        ["/exec/n/p/c", "/exec/n/p/uid/c", "/exec/n", "/attach/n/p/c", "/portForward/n/p", "/portForward/n/p/uid"]
+    {
+        let (status, text) = answer(Some("good"), path).await;
+        let told: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(
+            (status, &told["kind"], &told["message"]),
+            (404, &"Status".into(), &"pod does not exist".into()),
+            "{path}"
+        );
+    }
 }
 
 #[tokio::test]

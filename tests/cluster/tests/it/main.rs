@@ -12,5 +12,6 @@ mod outage;
 mod pitfalls;
 mod restart;
 mod rotation;
+mod sessions;
 mod soak;
 mod virtual_kubelet_defects;

@@ -11,7 +11,7 @@
 //! | 7 a provider that hangs looks healthy for ever | `vk_defect_07_…`; a loop inside it: `faults.rs`, `an_endless_loop_…` |
 //! | 8 whole-object writes revert what others wrote | `vk_defect_08_…` |
 //! | 9 a failed create changes the cached pod | `vk_defect_09_…` |
-//! | 10 a resize loop spins on a closed channel until the exec returns | `vk_defect_10_…`: exec is answered with 501 in this version |
+//! | 10 a resize loop spins on a closed channel until the exec returns | `vk_defect_10_…` |
 //! | 11 an update of an unknown pod panics the process | `vk_defect_11_…` in `host/src/pods/dispatch/tests.rs` |
 //! | 12 a container is terminated and running at once | `vk_defect_12_…` |
 //! | 13 a flag that does nothing, documentation of what is gone | `vk_defect_13_…` in `host/src/args/tests.rs`; what flags do: `cli.rs` |
@@ -26,10 +26,12 @@ use cluster::{
 };
 use controlplane::wait::{Answer, until};
 use controlplane::{ControlPlane, Options};
+use futures::SinkExt;
 use k8s_openapi::api::core::v1::{ContainerState, Node as NodeObject, NodeCondition, Pod};
 use kube::Api;
-use kube::api::{Patch, PatchParams};
+use kube::api::{AttachParams, Patch, PatchParams, TerminalSize};
 use serde_json::{Value, json};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 /// Longer than any test: a pod that goes away under it did not wait it out.
 const VERY_LONG: &str = "--grace-period=3600";
@@ -239,15 +241,54 @@ async fn vk_defect_09_a_create_that_failed_twice_hands_over_the_same_pod_the_thi
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn vk_defect_10_an_exec_that_is_not_served_ends_at_once_and_says_so() -> Result<()> {
+async fn vk_defect_10_a_terminal_whose_sizes_end_keeps_its_last_one() -> Result<()> {
     let world = World::new("vk-10").await?;
     let node = world.node("node-vk-10").await?;
-    world.apply(&pod(&node.name, "quiet", &json!({}), "Always")).await?;
+    world.apply(&pod(&node.name, "shell", &json!({}), "Always")).await?;
     world.until_pods("the pod to run", |pods| pods.iter().any(is_running)).await?;
-    let output = world.kubectl_output(&["exec", "quiet", "--", "true"], None).await?;
-    let text = String::from_utf8(output.stderr)?;
-    assert!(!output.status.success() && text.contains("exec"), "{text}");
+    let mut process = world.pods().exec("shell", ["sh"], &AttachParams::interactive_tty()).await?;
+    let mut sizes = process.terminal_size().context("a terminal")?;
+    let (mut stdin, mut stdout) = (process.stdin().context("stdin")?, process.stdout().context("stdout")?);
+    let mut heard = String::new();
+    for (width, height) in [(80, 24), (100, 40)] {
+        sizes.send(TerminalSize { width, height }).await?;
+        ask_size(&mut stdin, &mut stdout, &mut heard, &format!("{height} {width}\n")).await?;
+    }
+    // Nobody tells sizes any more.
+    drop(sizes);
+    heard.clear();
+    ask_size(&mut stdin, &mut stdout, &mut heard, "40 100\n").await?;
+    stdin.write_all(b"exit 7\r").await?;
+    let status = tokio::time::timeout(SOON, process.take_status().context("status")?).await?.context("an end")?;
+    assert_eq!(status.reason.as_deref(), Some("NonZeroExitCode"), "{status:?}");
     Ok(())
+}
+
+/// Asks the shell how large its terminal is, until it answers so: sizes and what is typed travel side by side.
+async fn ask_size(
+    stdin: &mut (impl AsyncWrite + Unpin),
+    stdout: &mut (impl AsyncRead + Unpin),
+    heard: &mut String,
+    wanted: &str,
+) -> Result<()> {
+    let mut buffer = [0; 1024];
+    let asked = async {
+        stdin.write_all(b"stty size\r").await?;
+        loop {
+            let read = stdout.read(&mut buffer).await?;
+            ensure!(read > 0, "the shell has ended: {heard:?}");
+            heard.push_str(&String::from_utf8_lossy(buffer.get(..read).unwrap_or_default()));
+            if heard.contains(wanted) {
+                return Ok(());
+            }
+            // An answer, and not this one.
+            if heard.ends_with("$ ") {
+                heard.clear();
+                stdin.write_all(b"stty size\r").await?;
+            }
+        }
+    };
+    tokio::time::timeout(SOON, asked).await.with_context(|| format!("no {wanted:?}"))?
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,0 +1,104 @@
+//! The client of a remote command, whichever protocol it speaks.
+//!
+//! In: bytes of the container. Out: what the client sends. Invariant: a client that does not read makes the container wait.
+
+use bytes::Bytes;
+use pluglet_model::session::TerminalSize;
+use pluglet_spdy::Writer;
+use serde::Deserialize;
+use tokio::sync::mpsc;
+
+use super::websocket::Frames;
+
+/// Input that waits for the container, in pieces.
+pub(super) const WAITING_INPUT: usize = 4;
+/// Sizes of the terminal that wait. They are few, and only the last counts.
+pub(super) const WAITING_SIZES: usize = 4;
+
+/// The client has gone away.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Gone;
+
+/// What a client sends and hears.
+pub(super) struct Client {
+    pub(super) stdin: mpsc::Receiver<Bytes>,
+    pub(super) resize: mpsc::Receiver<TerminalSize>,
+    /// None: it does not want to hear of it.
+    pub(super) stdout: Option<Output>,
+    pub(super) stderr: Option<Output>,
+}
+
+/// One way to a client.
+pub(super) enum Output {
+    Spdy(Writer),
+    WebSocket(Frames, u8),
+}
+
+impl Output {
+    pub(super) async fn send(&self, bytes: Bytes) -> Result<(), Gone> {
+        match self {
+            Self::Spdy(writer) => writer.send(bytes).await.map_err(|_| Gone),
+            Self::WebSocket(frames, channel) => frames.send(*channel, bytes).await,
+        }
+    }
+}
+
+/// The size of a terminal, as clients write it (Go's names, in any case).
+#[derive(Deserialize)]
+struct Size {
+    #[serde(alias = "Width", default)]
+    width: u16,
+    #[serde(alias = "Height", default)]
+    height: u16,
+}
+
+/// The longest text that sizes are looked for in. One has some thirty bytes; what follows without end is not kept.
+const LONGEST_SIZE: usize = 4096;
+
+/// Sizes in a stream of bytes: JSON objects one after the other, cut anywhere.
+#[derive(Default)]
+pub(super) struct Sizes(Vec<u8>);
+
+impl Sizes {
+    /// The last size that is complete by now. An error is no JSON: nothing that follows can be read.
+    pub(super) fn take(&mut self, bytes: &[u8]) -> Result<Option<TerminalSize>, serde_json::Error> {
+        self.0.extend_from_slice(bytes);
+        let mut sizes = serde_json::Deserializer::from_slice(&self.0).into_iter::<Size>();
+        let (mut last, mut read) = (None, 0);
+        for size in sizes.by_ref() {
+            match size {
+                Ok(Size { width, height }) => last = Some(TerminalSize { width, height }),
+                Err(error) if error.is_eof() && self.0.len() < LONGEST_SIZE => break,
+                Err(error) => return Err(error),
+            }
+        }
+        read += sizes.byte_offset();
+        self.0.drain(..read.min(self.0.len()));
+        Ok(last)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size(width: u16, height: u16) -> Option<TerminalSize> {
+        Some(TerminalSize { width, height })
+    }
+
+    #[test]
+    fn sizes_are_read_wherever_they_are_cut_and_the_last_counts() {
+        let mut sizes = Sizes::default();
+        assert_eq!(sizes.take(br#"{"Width":80,"Height":24}"#).unwrap(), size(80, 24));
+        assert_eq!(sizes.take(br#"{"Width":81,"#).unwrap(), None);
+        assert_eq!(sizes.take(b"\"Height\":25}\n{\"width\":82,\"height\":26}").unwrap(), size(82, 26));
+        assert!(sizes.take(b"nonsense").is_err());
+    }
+
+    #[test]
+    fn what_never_ends_is_given_up() {
+        let mut sizes = Sizes::default();
+        let outcome = (0..1000).map(|_| sizes.take(b"{\"Width\":          ")).find(Result::is_err);
+        assert!(outcome.is_some());
+    }
+}
