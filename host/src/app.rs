@@ -26,8 +26,10 @@ use crate::api::pods::ClusterPods;
 use crate::api::{cluster, events, watch as pod_watch};
 use crate::args::{Check, Cli, Command, ProbeMode, ProviderCommand, Run};
 use crate::config::{Config, Document};
+use crate::kubelet::auth::Remembering;
 use crate::kubelet::routes::{self, Rooms};
 use crate::kubelet::streaming::Places;
+use crate::kubelet::usage::Usage;
 use crate::kubelet::{server, tls};
 use crate::node::desired::{self, Settings};
 use crate::node::reconcile::Told;
@@ -147,9 +149,18 @@ async fn be_a_node(run: Run) -> Result<(), Error> {
         NodeIdentity { name: run.node_name.clone(), address, kubernetes_service: run.kubernetes_service.clone() };
     let prober = prober(&run, &provider)?;
     let pods = start_pods(&tasks, &clients, identity, prober, provider.clone(), provider_events, seen_node);
-    let rooms =
-        Rooms { provider: provider.clone(), pods, metrics: registry, tasks: tasks.clone(), places: Places::default() };
-    let authorizer = Arc::new(AccessReviews::new(clients.workload.clone(), &run.node_name));
+    let rooms = Rooms {
+        provider: provider.clone(),
+        pods,
+        metrics: registry,
+        tasks: tasks.clone(),
+        places: Places::default(),
+        usage: Usage::default(),
+        node_name: run.node_name.clone(),
+        port,
+    };
+    let reviews = AccessReviews::new(clients.workload.clone(), &run.node_name);
+    let authorizer = Arc::new(Remembering::new(reviews));
     let router = routes::router(rooms, authorizer);
     tasks.spawn_critical("kubelet server", server::run(listener, serving, router, tasks.clone()));
     let node_uid = start_node(&tasks, &clients, settings, &*provider, node_object);

@@ -1,10 +1,11 @@
 //! Who may call the node's server: certificate authorities and access reviews.
 //!
-//! In: files, a ConfigMap, user names. Out: trusted certificates, yes or no. Invariant: a review that cannot be made is a no.
+//! In: files, a ConfigMap, user names, tokens. Out: trusted certificates, yes or no. Invariant: a review that cannot be made is a no.
 
 use std::path::Path;
 
 use async_trait::async_trait;
+use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec};
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::PostParams;
@@ -51,6 +52,8 @@ impl Authorizer for AccessReviews {
             spec: SubjectAccessReviewSpec {
                 user: Some(caller.user.clone()),
                 groups: Some(caller.groups.clone()),
+                uid: caller.uid.clone(),
+                extra: (!caller.extra.is_empty()).then(|| caller.extra.clone()),
                 resource_attributes: Some(ResourceAttributes {
                     verb: Some(verb.to_owned()),
                     version: Some("v1".to_owned()),
@@ -68,5 +71,22 @@ impl Authorizer for AccessReviews {
         answer
             .map(|review| review.status.is_some_and(|status| status.allowed))
             .map_err(|error| super::pods::describe(&error))
+    }
+
+    async fn owner(&self, token: &str) -> Result<Option<Caller>, String> {
+        let spec = TokenReviewSpec { token: token.to_owned(), ..TokenReviewSpec::default() };
+        let review = TokenReview { spec, ..TokenReview::default() };
+        let reviews = Api::<TokenReview>::all(self.client.clone());
+        let answer = within(reviews.create(&PostParams::default(), &review)).await;
+        let status = answer.map_err(|error| super::pods::describe(&error))?.status.unwrap_or_default();
+        let user = status.user.filter(|_| status.authenticated == Some(true));
+        Ok(user.and_then(|user| {
+            Some(Caller {
+                user: user.username?,
+                groups: user.groups.unwrap_or_default(),
+                uid: user.uid,
+                extra: user.extra.unwrap_or_default(),
+            })
+        }))
     }
 }

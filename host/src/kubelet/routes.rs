@@ -14,7 +14,8 @@ use prometheus_client::registry::Registry;
 
 use super::auth::{self, Authorizer};
 use super::streaming::{self, Places};
-use super::{logs, metrics};
+use super::usage::{self, Usage};
+use super::{logs, metrics, pods};
 use crate::pods::view::PodsView;
 use crate::tasks::Tasks;
 
@@ -27,6 +28,10 @@ pub(crate) struct Rooms {
     /// For sessions, which outlive their requests.
     pub tasks: Tasks,
     pub places: Places,
+    pub usage: Usage,
+    pub node_name: String,
+    /// The server's own.
+    pub port: u16,
 }
 
 /// The whole server.
@@ -37,6 +42,11 @@ pub(crate) fn router(rooms: Rooms, authorizer: Arc<dyn Authorizer>) -> Router {
         .route("/exec/{*target}", get(streaming::exec).post(streaming::exec))
         .route("/attach/{*target}", get(streaming::attach).post(streaming::attach))
         .route("/portForward/{*target}", get(streaming::port_forward).post(streaming::port_forward))
+        .route("/metrics/resource", get(usage::resource))
+        .route("/metrics/cadvisor", get(usage::cadvisor))
+        .route("/stats/summary", get(usage::summary))
+        .route("/pods", get(pods::list))
+        .route("/configz", get(pods::configz))
         .route("/metrics", get(metrics::handle).with_state(rooms.metrics.clone()))
         .fallback(unserved)
         .with_state(rooms)
@@ -47,10 +57,9 @@ async fn unserved(uri: Uri) -> Response {
     let first = uri.path().split('/').nth(1).unwrap_or_default();
     let what = match first {
         "run" => "running commands in containers (run)",
-        "pods" | "runningpods" => "listing pods",
-        "stats" => "the stats summary",
-        "metrics" => "metrics",
-        "configz" => "showing the configuration",
+        "runningpods" => "listing what runs apart from what should (runningpods): see /pods",
+        "stats" => "more statistics than /stats/summary",
+        "metrics" => "more metrics than /metrics, /metrics/resource and /metrics/cadvisor",
         "logs" => "node logs",
         "checkpoint" => "checkpoints",
         _ => return (StatusCode::NOT_FOUND, "404 page not found\n").into_response(),

@@ -39,7 +39,7 @@ use target::{Options, Target};
 /// Sessions at once. Each has buffers here and in the provider; whoever may open one could otherwise exhaust the memory of all pods.
 const MOST_SESSIONS: usize = 1024;
 /// How long a session lasts on which nothing is sent in either direction, pings included (`streamingConnectionIdleTimeout`).
-const IDLE: Duration = Duration::from_secs(4 * 3600);
+pub(crate) const IDLE: Duration = Duration::from_secs(4 * 3600);
 /// How long a client may take to open all the streams that it announced (`streamCreationTimeout`).
 const STREAM_CREATION: Duration = Duration::from_secs(30);
 /// How long a client may take to read what is left and close, once all is said. Closing first would cut it off: a kernel throws away what the other side

@@ -44,6 +44,11 @@ impl PodsView {
         pods.get(&(namespace.into(), name.into())).cloned()
     }
 
+    /// All of them, in no order.
+    pub(crate) fn all(&self) -> Vec<Seen> {
+        self.pods.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
     /// Enters a pod. Answers the UID of another pod that had this name, which therefore does not exist any more.
     pub(crate) fn put(&self, seen: &Seen) -> Option<Arc<str>> {
         let mut pods = self.pods.write().unwrap_or_else(PoisonError::into_inner);

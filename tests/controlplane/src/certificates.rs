@@ -51,6 +51,14 @@ pub(crate) fn create_user(layout: &Layout, name: &str, subject: &Subject<'_>) ->
     create_client(layout, CLUSTER_CA, name, subject)
 }
 
+/// The same, and its time is over.
+pub(crate) fn create_expired(layout: &Layout, name: &str, subject: &Subject<'_>) -> Result<()> {
+    let mut params = client(subject);
+    params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+    params.not_after = rcgen::date_time_ymd(2020, 1, 2);
+    sign(layout, CLUSTER_CA, name, params)
+}
+
 fn create_authority(layout: &Layout, name: &str) -> Result<()> {
     let key = KeyPair::generate()?;
     let mut params = CertificateParams::default();
@@ -70,13 +78,17 @@ fn create_serving(layout: &Layout) -> Result<()> {
 }
 
 fn create_client(layout: &Layout, authority: &str, name: &str, subject: &Subject<'_>) -> Result<()> {
+    sign(layout, authority, name, client(subject))
+}
+
+fn client(subject: &Subject<'_>) -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name.push(DnType::CommonName, subject.user);
     if let Some(group) = subject.group {
         params.distinguished_name.push(DnType::OrganizationName, group);
     }
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-    sign(layout, authority, name, params)
+    params
 }
 
 fn sign(layout: &Layout, authority: &str, name: &str, mut params: CertificateParams) -> Result<()> {

@@ -51,21 +51,33 @@ impl Authorizer for Reviews {
     async fn allows(&self, caller: &Caller, _: &str, _: &str) -> Result<bool, String> {
         if caller.user == "broken" { Err("away".to_owned()) } else { Ok(caller.user == "good") }
     }
+    async fn owner(&self, token: &str) -> Result<Option<Caller>, String> {
+        if token == "broken" {
+            return Err("away".to_owned());
+        }
+        Ok((token != "made-up").then(|| Caller { user: token.to_owned(), ..Caller::default() }))
+    }
 }
 
-async fn answer(user: Option<&str>, path: &str) -> (u16, String) {
-    let rooms = Rooms {
+fn rooms() -> Rooms {
+    Rooms {
         provider: Arc::new(Nobody),
         pods: Arc::default(),
         metrics: Arc::default(),
         tasks: Tasks::new(),
         places: Places::default(),
-    };
+        usage: Usage::default(),
+        node_name: "node".to_owned(),
+        port: 10250,
+    }
+}
+
+async fn answer(user: Option<&str>, path: &str) -> (u16, String) {
     let mut request = Request::get(path).body(Body::empty()).unwrap();
     if let Some(user) = user {
-        request.extensions_mut().insert(Caller { user: user.to_owned(), groups: vec![] });
+        request.extensions_mut().insert(Caller { user: user.to_owned(), ..Caller::default() });
     }
-    let response = router(rooms, Arc::new(Reviews)).oneshot(request).await.unwrap();
+    let response = router(rooms(), Arc::new(Reviews)).oneshot(request).await.unwrap();
     let status = response.status().as_u16();
     let body = response.into_body().collect().await.unwrap().to_bytes();
     (status, String::from_utf8(body.to_vec()).unwrap())
@@ -76,6 +88,33 @@ async fn without_a_certificate_every_path_is_unauthorized() {
     for path in ["/healthz", "/containerLogs/n/p/c", "/no/such"] {
         assert_eq!(answer(None, path).await, (401, "Unauthorized".to_owned()), "{path}");
     }
+}
+
+/// With a token instead of a certificate.
+async fn with_token(token: &str, path: &str) -> u16 {
+    let request = Request::get(path).header("Authorization", format!("Bearer {token}")).body(Body::empty()).unwrap();
+    router(rooms(), Arc::new(Reviews)).oneshot(request).await.unwrap().status().as_u16()
+}
+
+#[tokio::test]
+async fn a_token_is_as_good_as_a_certificate_if_the_api_server_knows_it() {
+    assert_eq!(with_token("good", "/healthz").await, 200);
+    assert_eq!(with_token("bad", "/healthz").await, 403);
+    assert_eq!(with_token("made-up", "/healthz").await, 401);
+    assert_eq!(with_token("broken", "/healthz").await, 401);
+}
+
+#[tokio::test]
+async fn figures_that_a_provider_has_not_are_501_and_what_the_host_knows_is_told() {
+    for path in ["/stats/summary", "/metrics/resource", "/metrics/cadvisor"] {
+        let (status, text) = answer(Some("good"), path).await;
+        assert_eq!(status, 501, "{path}");
+        assert!(text.contains("does not report resource use"), "{text}");
+    }
+    let (status, text) = answer(Some("good"), "/pods").await;
+    assert_eq!((status, text.as_str()), (200, r#"{"apiVersion":"v1","items":[],"kind":"PodList","metadata":{}}"#));
+    let (status, text) = answer(Some("good"), "/configz").await;
+    assert!(status == 200 && text.contains(r#""anonymous":{"enabled":false}"#), "{text}");
 }
 
 #[tokio::test]
@@ -92,7 +131,7 @@ async fn a_review_that_cannot_be_made_is_no_permission() {
 
 #[tokio::test]
 async fn what_a_kubelet_has_and_pluglet_does_not_is_501_with_the_reason() {
-    for path in ["/run/n/p/c", "/stats/summary", "/metrics/resource", "/pods", "/configz"] {
+    for path in ["/run/n/p/c", "/runningpods/", "/metrics/slis", "/logs/", "/checkpoint/n/p/c"] {
         let (status, text) = answer(Some("good"), path).await;
         assert_eq!(status, 501, "{path}");
         assert!(text.starts_with("this version of pluglet does not serve "), "{text}");

@@ -1,5 +1,6 @@
 //! pluglet on a real control plane: real API server, scheduler, controllers and kubectl.
 
+mod access;
 mod cli;
 mod controllers;
 mod deletion;

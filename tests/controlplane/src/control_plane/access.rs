@@ -9,7 +9,7 @@ use kube::config::{Config, KubeConfigOptions, Kubeconfig};
 
 use super::ControlPlane;
 use crate::audit::AuditLog;
-use crate::certificates::{CLUSTER_CA, Subject};
+use crate::certificates::{CLUSTER_CA, FRONT_PROXY_CLIENT, Subject, create_expired};
 use crate::components::Component;
 use crate::kubeconfig;
 
@@ -29,6 +29,17 @@ impl ControlPlane {
     pub fn kubeconfig_user(&self, file: &str, user: &str, group: Option<&str>) -> Result<PathBuf> {
         kubeconfig::create(&self.layout, self.description.ports.apiserver, file, &Subject { user, group })
             .with_context(|| format!("cannot make a kubeconfig for {user}"))
+    }
+
+    /// Certificate and key of a client whom another authority vouches for.
+    pub fn foreign_certificate(&self) -> (PathBuf, PathBuf) {
+        (self.layout.certificate(FRONT_PROXY_CLIENT), self.layout.key(FRONT_PROXY_CLIENT))
+    }
+
+    /// Certificate and key of a user, whose time is over; `file` names the files.
+    pub fn expired_certificate(&self, file: &str, user: &str) -> Result<(PathBuf, PathBuf)> {
+        create_expired(&self.layout, file, &Subject { user, group: Some("system:masters") })?;
+        Ok((self.layout.certificate(file), self.layout.key(file)))
     }
 
     /// The authority that signed the API server's client certificate: what a node verifies its callers with.

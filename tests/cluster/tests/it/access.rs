@@ -1,0 +1,110 @@
+//! Who may use which path of the node's port: each kind of caller against each path, over real TLS, with the real API server as judge.
+
+use std::path::Path;
+
+use anyhow::Result;
+use cluster::{Node, NodeOptions, World, is_running, pod};
+use kube::client::Body;
+use kube::config::AuthInfo;
+use kube::{Client, Config};
+use serde_json::json;
+
+/// Each path of a kubelet with the right that it needs, and one that there is not.
+const PATHS: [(&str, &str); 16] = [
+    ("/healthz", "healthz"),
+    ("/pods", "pods"),
+    ("/runningpods/", "pods"),
+    ("/configz", "configz"),
+    ("/stats/summary", "stats"),
+    ("/metrics", "metrics"),
+    ("/metrics/resource", "metrics"),
+    ("/metrics/cadvisor", "metrics"),
+    ("/logs/", "log"),
+    ("/checkpoint/n/p/c", "checkpoint"),
+    ("/containerLogs/NAMESPACE/web/main", "proxy"),
+    ("/exec/NAMESPACE/web/main?command=true&output=1", "create proxy"),
+    ("/attach/NAMESPACE/web/main?output=1", "create proxy"),
+    ("/portForward/NAMESPACE/web", "create proxy"),
+    ("/run/NAMESPACE/web/main", "create proxy"),
+    ("/nothing", "proxy"),
+];
+
+/// A client of the node that shows this.
+fn client(node: &Node, auth: AuthInfo) -> Result<Client> {
+    let mut config = Config::new(node.url().parse()?);
+    config.accept_invalid_certs = true;
+    config.default_retry = false;
+    config.auth_info = auth;
+    Ok(Client::try_from(config)?)
+}
+
+fn certificate((certificate, key): (impl AsRef<Path>, impl AsRef<Path>)) -> AuthInfo {
+    let text = |path: &Path| Some(path.to_string_lossy().into_owned());
+    AuthInfo { client_certificate: text(certificate.as_ref()), client_key: text(key.as_ref()), ..AuthInfo::default() }
+}
+
+fn token(token: &str) -> AuthInfo {
+    AuthInfo { token: Some(token.to_owned().into()), ..AuthInfo::default() }
+}
+
+/// The status of each path, 0 where there is no connection.
+async fn statuses(client: &Client, namespace: &str) -> Result<Vec<u16>> {
+    let mut statuses = vec![];
+    for (path, _) in PATHS {
+        let request = http::Request::get(path.replace("NAMESPACE", namespace)).body(Body::empty())?;
+        statuses.push(client.send(request).await.map_or(0, |response| response.status().as_u16()));
+    }
+    Ok(statuses)
+}
+
+/// A service account with these rights on nodes, and a token of it.
+async fn account(world: &World, name: &str, verb: &str, resources: &str) -> Result<String> {
+    let namespace = world.namespace.name();
+    let role = format!("{namespace}-{name}");
+    world.kubectl(&["create", "serviceaccount", name]).await?;
+    let (verb, resources) = (format!("--verb={verb}"), format!("--resource={resources}"));
+    world.kubectl(&["create", "clusterrole", &role, &verb, &resources]).await?;
+    let (role_flag, subject) = (format!("--clusterrole={role}"), format!("--serviceaccount={namespace}:{name}"));
+    world.kubectl(&["create", "clusterrolebinding", &role, &role_flag, &subject]).await?;
+    Ok(world.kubectl(&["create", "token", name]).await?.trim().to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_path_is_for_who_may_and_for_nobody_else() -> Result<()> {
+    let world = World::new("access").await?;
+    let namespace = world.namespace.name();
+    let node = world.node_with("node-access", NodeOptions::default()).await?;
+    world.create(&[pod(&node.name, "web", &json!({}), "Always")]).await?;
+    world.until_pods("the pod to run", |pods| pods.iter().any(is_running)).await?;
+    let all = |status: u16| vec![status; PATHS.len()];
+
+    assert_eq!(statuses(&client(&node, AuthInfo::default())?, namespace).await?, all(401), "nobody");
+    assert_eq!(statuses(&client(&node, token("made-up"))?, namespace).await?, all(401), "a token of nobody");
+    // The handshake fails: the node does not even hear what they want.
+    let foreign = client(&node, certificate(world.plane.foreign_certificate()))?;
+    assert_eq!(statuses(&foreign, namespace).await?, all(0), "another authority's");
+    let expired = world.plane.expired_certificate("expired-admin", "admin")?;
+    assert_eq!(statuses(&client(&node, certificate(expired))?, namespace).await?, all(0), "expired");
+
+    let stranger = account(&world, "stranger", "get", "pods").await?;
+    assert_eq!(statuses(&client(&node, token(&stranger))?, namespace).await?, all(403), "no rights");
+    for (name, resources, may) in [
+        ("scraper", "nodes/metrics,nodes/stats", &["metrics", "stats"][..]),
+        ("reader", "nodes/proxy", &["proxy", "pods", "healthz", "configz"]),
+    ] {
+        let token = token(&account(&world, name, "get", resources).await?);
+        let statuses = statuses(&client(&node, token)?, namespace).await?;
+        for ((path, needs), status) in PATHS.iter().zip(statuses) {
+            // The right to read is not the right to run, although a WebSocket begins as a GET.
+            assert_eq!(status != 403, may.contains(needs), "{name} {path}: {status}");
+        }
+    }
+    let admin = world.plane.client_with(|config| {
+        config.cluster_url = node.url().parse().unwrap();
+        config.accept_invalid_certs = true;
+    });
+    let answers = statuses(&admin.await?, namespace).await?;
+    let served = [200, 200, 501, 200, 200, 200, 200, 200, 501, 501, 200, 400, 400, 400, 501, 404];
+    assert_eq!(answers, served);
+    Ok(())
+}
