@@ -159,7 +159,7 @@ async fn be_a_node(run: Run) -> Result<(), Error> {
         node_name: run.node_name.clone(),
         port,
     };
-    let reviews = AccessReviews::new(clients.workload.clone(), &run.node_name);
+    let reviews = AccessReviews::new(clients.reviews.clone(), &run.node_name);
     let authorizer = Arc::new(Remembering::new(reviews));
     let router = routes::router(rooms, authorizer);
     tasks.spawn_critical("kubelet server", server::run(listener, serving, router, tasks.clone()));

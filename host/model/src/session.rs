@@ -4,8 +4,9 @@
 //! [`Provider`](crate::provider::Provider) port agree on. Dropping a session's streams and its future means that the user has left.
 
 use bytes::Bytes;
+use futures::StreamExt;
 use futures::future::BoxFuture;
-use futures::stream::BoxStream;
+use futures::stream::{self, BoxStream};
 use tokio::sync::mpsc;
 
 use crate::provider::Error;
@@ -31,19 +32,18 @@ pub struct ExecRequest {
 }
 
 /// What a user sends. The end of a channel is the end of that input.
-#[derive(Debug)]
 pub struct SessionInput {
     /// Standard input. A provider that wants no more of it drops the receiver.
     pub stdin: mpsc::Receiver<Bytes>,
-    /// Each new size of the terminal.
-    pub resize: mpsc::Receiver<TerminalSize>,
+    /// The size of the terminal, and each new one.
+    pub resize: BoxStream<'static, TerminalSize>,
 }
 
 impl SessionInput {
     /// Of somebody who types nothing and has no terminal.
     #[must_use]
     pub fn none() -> Self {
-        Self { stdin: mpsc::channel(1).1, resize: mpsc::channel(1).1 }
+        Self { stdin: mpsc::channel(1).1, resize: stream::empty().boxed() }
     }
 }
 

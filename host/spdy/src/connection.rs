@@ -118,6 +118,7 @@ async fn write(
         frames.feed(frame).await?;
         while let Ok(frame) = urgent.try_recv().or_else(|_| ordered.try_recv()) {
             frames.feed(frame).await?;
+            active.now();
         }
         frames.flush().await?;
         active.now();

@@ -23,6 +23,8 @@ use super::streams::Streams;
 /// Calls under way at once on the workload connection. More would only queue in the API server, and be counted against this
 /// identity by its priority-and-fairness levels.
 const WORKLOAD_CONCURRENCY: usize = 64;
+/// Reviews under way at once.
+const REVIEW_CONCURRENCY: usize = 16;
 /// The node makes one call at a time; two leave room for one that hangs.
 const NODE_CONCURRENCY: usize = 2;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -50,6 +52,8 @@ pub(crate) struct Clients {
     pub node: Client,
     /// Everything else.
     pub workload: Client,
+    /// Questions about callers of the node's server: whoever calls it must not hold up the pods.
+    pub reviews: Client,
     /// Room for the watches of what pods name.
     pub streams: Streams,
     /// The certificate authorities that the kubeconfig trusts, DER.
@@ -100,6 +104,7 @@ pub(crate) async fn connect(kubeconfig: Option<&Path>) -> Result<Clients, Error>
         lease: of(NODE_CONCURRENCY).map_err(failed)?,
         node: of(NODE_CONCURRENCY).map_err(failed)?,
         workload: of(WORKLOAD_CONCURRENCY).map_err(failed)?,
+        reviews: of(REVIEW_CONCURRENCY).map_err(failed)?,
         cluster_ca,
         server: config.cluster_url.clone(),
         streams: Streams::new(Arc::new(config), protocol),

@@ -17,11 +17,14 @@ use axum::http::{HeaderMap, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use sha2::{Digest, Sha256};
+use tokio::sync::Semaphore;
 use tracing::{info, warn};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use cache::Cache;
 
+/// Tokens that are reviewed at once. Whoever reaches the port can make up as many as it likes, and each is a call of the API server.
+const MOST_REVIEWS: usize = 8;
 /// Longest token that is shown to the API server. Those of service accounts have some 1,200 bytes.
 const LONGEST_TOKEN: usize = 16 * 1024;
 
@@ -44,7 +47,7 @@ pub(crate) struct Caller {
     pub extra: BTreeMap<String, Vec<String>>,
 }
 
-/// A connection whose caller is known by now. Without that it does not last.
+/// A connection whose caller was allowed something by now. Without that it does not last.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Known(Arc<AtomicBool>);
 
@@ -80,13 +83,23 @@ pub(crate) trait Authorizer: Send + Sync + 'static {
 pub(crate) struct Remembering<A> {
     inner: A,
     /// By the digest of a token: the token itself is not kept.
-    owners: Cache<[u8; 32], Option<Caller>>,
+    owners: Cache<[u8; 32], Caller>,
+    /// Apart from those that are known: made-up ones must not drive them out.
+    refused: Cache<[u8; 32], ()>,
+    /// Reviews of tokens that are under way.
+    reviews: Semaphore,
     allowed: Cache<(Caller, String, String), bool>,
 }
 
 impl<A> Remembering<A> {
     pub(crate) fn new(inner: A) -> Self {
-        Self { inner, owners: Cache::new(), allowed: Cache::new() }
+        Self {
+            inner,
+            owners: Cache::new(),
+            refused: Cache::new(),
+            reviews: Semaphore::new(MOST_REVIEWS),
+            allowed: Cache::new(),
+        }
     }
 }
 
@@ -105,12 +118,21 @@ impl<A: Authorizer> Authorizer for Remembering<A> {
 
     async fn owner(&self, token: &str) -> Result<Option<Caller>, String> {
         let digest: [u8; 32] = Sha256::digest(token).into();
-        if let Some(known) = self.owners.get(&digest, Instant::now()) {
-            return Ok(known);
+        let now = Instant::now();
+        if let Some(known) = self.owners.get(&digest, now) {
+            return Ok(Some(known));
         }
+        if self.refused.get(&digest, now).is_some() {
+            return Ok(None);
+        }
+        let Ok(_place) = self.reviews.try_acquire() else {
+            return Err("too many tokens are being reviewed".to_owned());
+        };
         let owner = self.inner.owner(token).await?;
-        let valid = if owner.is_some() { TOKEN_CACHE } else { REFUSED_TOKEN_CACHE };
-        self.owners.put(digest, owner.clone(), valid, Instant::now());
+        match &owner {
+            Some(owner) => self.owners.put(digest, owner.clone(), TOKEN_CACHE, Instant::now()),
+            None => self.refused.put(digest, (), REFUSED_TOKEN_CACHE, Instant::now()),
+        }
         Ok(owner)
     }
 }
@@ -142,15 +164,17 @@ pub(crate) async fn check(State(authorizer): State<Arc<dyn Authorizer>>, request
     let Some(caller) = caller else {
         return (StatusCode::UNAUTHORIZED, "Unauthorized").into_response();
     };
-    if let Some(known) = request.extensions().get::<Known>() {
-        known.0.store(true, Ordering::Relaxed);
-    }
     let path = request.uri().path();
     let verb = verb(request.method(), path);
     let subresources = subresources(path);
     for subresource in subresources {
         match authorizer.allows(&caller, verb, subresource).await {
-            Ok(true) => return next.run(request).await,
+            Ok(true) => {
+                if let Some(known) = request.extensions().get::<Known>() {
+                    known.0.store(true, Ordering::Relaxed);
+                }
+                return next.run(request).await;
+            }
             Ok(false) => {}
             Err(error) => {
                 warn!(user = caller.user, verb, subresource, error, "access review failed");

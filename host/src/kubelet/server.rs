@@ -27,8 +27,8 @@ const MAX_CONNECTIONS: usize = 1024;
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Time for a request's headers, likewise (slow loris).
 const HEADERS: Duration = Duration::from_secs(10);
-/// How long a connection lasts of which nobody knows who it is: no client certificate, and no token that the API server knows. All it ever
-/// gets is a refusal; without a limit whoever reaches the port could hold all places.
+/// How long a connection lasts whose caller was not allowed anything yet. All it ever gets is a refusal; without a limit whoever reaches the
+/// port, or any pod with a token, could hold all places.
 const ANONYMOUS: Duration = Duration::from_secs(10);
 /// Time that requests under way have when the process drains.
 const LINGER: Duration = Duration::from_secs(1);
@@ -71,7 +71,7 @@ async fn serve(stream: TcpStream, acceptor: TlsAcceptor, router: Router, tasks: 
     let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
     let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
     let caller = certificate.and_then(|certificate| Caller::of(certificate));
-    let (identity, known) = (caller.clone(), Known::default());
+    let (identity, known) = (caller, Known::default());
     let connection_known = known.clone();
     let service = tower::util::MapRequestLayer::new(move |mut request: axum::extract::Request<_>| {
         request.extensions_mut().insert(connection_known.clone());
@@ -90,10 +90,9 @@ async fn serve(stream: TcpStream, acceptor: TlsAcceptor, router: Router, tasks: 
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
     let cancel = tasks.cancel_token();
     tokio::pin!(connection);
-    let has_certificate = caller.is_some();
     let stays_unknown = async {
         tokio::time::sleep(ANONYMOUS).await;
-        if has_certificate || known.is_known() {
+        if known.is_known() {
             std::future::pending::<()>().await;
         }
     };
@@ -101,7 +100,7 @@ async fn serve(stream: TcpStream, acceptor: TlsAcceptor, router: Router, tasks: 
         // Cancel-safe: the connection is pinned outside and goes on below.
         outcome = connection.as_mut() => outcome,
         // Cancel-safe: a timer.
-        () = stays_unknown => return debug!("closing a connection of nobody knows whom"),
+        () = stays_unknown => return debug!("closing a connection that was allowed nothing"),
         () = cancel.cancelled() => {
             connection.as_mut().graceful_shutdown();
             // A log that is being followed would last as long as its container.

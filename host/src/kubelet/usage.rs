@@ -9,7 +9,7 @@ mod own;
 mod resource;
 mod summary;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::extract::{RawQuery, State};
@@ -30,11 +30,18 @@ const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 #[derive(Clone, Default)]
 pub(crate) struct Usage(Arc<Mutex<Known>>);
 
-#[derive(Default)]
 struct Known {
+    /// When this process began to look, milliseconds since 1970: what was used before is nobody's to guess.
+    since_ms: u64,
     containers: HashMap<(Arc<str>, String), Seen>,
     /// CPU time of all containers that ever ran, nanoseconds.
     pods_cpu_ns: u64,
+}
+
+impl Default for Known {
+    fn default() -> Self {
+        Self { since_ms: own::figures().time_ms, containers: HashMap::new(), pods_cpu_ns: 0 }
+    }
 }
 
 /// A container at the last look.
@@ -79,7 +86,7 @@ impl Pod {
     /// All containers together, as far as all are known.
     fn total(&self) -> Figures {
         let sum = |of: fn(&Figures) -> Option<u64>| -> Option<u64> {
-            self.containers.iter().map(|container| of(&container.figures)).sum()
+            self.containers.iter().try_fold(0_u64, |sum, container| Some(sum.saturating_add(of(&container.figures)?)))
         };
         Figures {
             time_ms: self.containers.iter().map(|container| container.figures.time_ms).max().unwrap_or_default(),
@@ -102,7 +109,6 @@ impl Usage {
 impl Known {
     /// Of pods that the API server has not, and containers that a pod has not, nothing is told.
     fn take(&mut self, stats: Vec<PodStats>, view: &PodsView, own: Figures) -> Snapshot {
-        let mut now = HashMap::new();
         let mut pods = vec![];
         for PodStats { key, containers } in stats {
             let Some(seen) = view.find(&key.namespace, &key.name).filter(|seen| seen.key == key) else { continue };
@@ -113,15 +119,18 @@ impl Known {
                 .collect();
             let told = containers.into_iter().filter_map(|stats| {
                 let image = (*images.get(stats.name.as_str())?).to_owned();
-                Some(self.container(&seen.key, stats, image, &mut now))
+                Some(self.container(&seen.key, stats, image))
             });
             let containers: Vec<_> = told.collect();
             pods.push(Pod { key: seen.key, containers });
         }
-        self.containers = now;
+        // One that is left out now and then is remembered for as long as there is its pod.
+        let there: HashSet<Arc<str>> = view.all().into_iter().map(|seen| seen.key.uid).collect();
+        self.containers.retain(|(uid, _), _| there.contains(uid));
         let sum = |of: fn(&Figures) -> Option<u64>| -> u64 {
             let containers = pods.iter().flat_map(|pod| &pod.containers);
-            containers.filter_map(|container| of(&container.figures)).chain(of(&own)).sum()
+            let all = containers.filter_map(|container| of(&container.figures)).chain(of(&own));
+            all.fold(0, u64::saturating_add)
         };
         let node = Figures {
             time_ms: own.time_ms,
@@ -133,17 +142,16 @@ impl Known {
         Snapshot { node, pods }
     }
 
-    fn container(
-        &mut self,
-        key: &PodKey,
-        stats: ContainerStats,
-        image: String,
-        now: &mut HashMap<(Arc<str>, String), Seen>,
-    ) -> Container {
+    fn container(&mut self, key: &PodKey, stats: ContainerStats, image: String) -> Container {
         let id = (key.uid.clone(), stats.name.clone());
         let before = self.containers.get(&id).copied().filter(|seen| seen.start_ms == stats.start_time_unix_ms);
-        let last =
-            before.unwrap_or(Seen { start_ms: stats.start_time_unix_ms, time_ms: stats.start_time_unix_ms, cpu_ns: 0 });
+        let start_ms = stats.start_time_unix_ms;
+        let is_old = start_ms < self.since_ms;
+        let last = before.unwrap_or(Seen {
+            start_ms,
+            time_ms: if is_old { stats.time_unix_ms } else { start_ms },
+            cpu_ns: stats.cpu_usage_core_ns.filter(|_| is_old).unwrap_or_default(),
+        });
         let passed_ms = u128::from(stats.time_unix_ms.saturating_sub(last.time_ms));
         // A backend may know only how much is in use: that since the last look.
         let integrated = stats.cpu_usage_nano_cores.map(|nano_cores| {
@@ -155,14 +163,9 @@ impl Known {
         self.pods_cpu_ns = self.pods_cpu_ns.saturating_add(used);
         let rate = (before.is_some() && passed_ms > 0).then(|| u128::from(used) * 1000 / passed_ms);
         let nano_cores = stats.cpu_usage_nano_cores.or(rate.and_then(|rate| u64::try_from(rate).ok()));
-        now.insert(
-            id,
-            Seen {
-                start_ms: stats.start_time_unix_ms,
-                time_ms: stats.time_unix_ms,
-                cpu_ns: cpu_ns.unwrap_or(last.cpu_ns),
-            },
-        );
+        // Two who look at once may be served in either order.
+        let time_ms = stats.time_unix_ms.max(last.time_ms);
+        self.containers.insert(id, Seen { start_ms, time_ms, cpu_ns: cpu_ns.unwrap_or(last.cpu_ns) });
         Container {
             name: stats.name,
             image,

@@ -62,7 +62,7 @@ struct Io {
 pub(crate) fn run(place: Place, request: ExecRequest, input: SessionInput) -> Session {
     let (out, stdout) = Out::channel();
     let (err, stderr) = Out::channel();
-    let (told, exit) = oneshot::channel();
+    let (mut told, exit) = oneshot::channel();
     let SessionInput { stdin, mut resize } = input;
     let (host, size) = (place.host.clone(), place.size.clone());
     // With a terminal there is one output.
@@ -84,9 +84,14 @@ pub(crate) fn run(place: Place, request: ExecRequest, input: SessionInput) -> Se
                 program(&place, &request.command, io).await
             }
         };
-        futures::select_biased! {
-            code = Box::pin(program).fuse() => { told.send(code).ok(); }
-            () = Box::pin(sizes).fuse() => {}
+        let code = futures::select_biased! {
+            code = Box::pin(program).fuse() => Some(code),
+            // Nobody waits for it any more.
+            () = told.cancellation().fuse() => None,
+            () = Box::pin(sizes).fuse() => None,
+        };
+        if let Some(code) = code {
+            told.send(code).ok();
         }
     });
     Session {

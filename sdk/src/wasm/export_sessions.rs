@@ -15,7 +15,7 @@ use super::bindings::pluglet::provider::types::{Error, PodRef};
 use super::bindings::{wit_future, wit_stream};
 use super::exports::Exported;
 use super::streams::{byte_stream, items};
-use crate::sessions::{self, ByteStream, LogStream, Session, SessionInput};
+use crate::sessions::{self, ByteStream, LogStream, Session, SessionInput, Tunnel};
 use crate::{Host, Provider};
 
 /// How long a followed log may say nothing before the host is asked whether anybody still reads it. The host hears of a user who has left only
@@ -72,24 +72,13 @@ impl<P: Provider> wit::Guest for Exported<P> {
         input: StreamReader<u8>,
     ) -> Result<(StreamReader<u8>, Outcome<()>), Error> {
         let (provider, host) = Self::current()?;
-        let mut tunnel = provider.port_forward(pod.into(), port, byte_stream(input)).await?;
+        let tunnel = provider.port_forward(pod.into(), port, byte_stream(input)).await?;
         let (mut writer, reader) = wit_stream::new::<u8>();
         let (outcome, ended) = wit_future::new::<Result<(), Error>>(lost);
+        let ticking = host.clone();
         host.spawn(async move {
-            let mut result = Ok(());
-            while let Some(item) = tunnel.next().await {
-                let user_left = match item {
-                    Ok(bytes) => !writer.write_all(bytes).await.is_empty(),
-                    Err(error) => {
-                        result = Err(error);
-                        break;
-                    }
-                };
-                if user_left {
-                    break;
-                }
-            }
-            drop((tunnel, writer));
+            let result = pump_tunnel(&ticking, tunnel, &mut writer).await;
+            drop(writer);
             tell(outcome, result).await;
         });
         Ok((reader, ended))
@@ -143,6 +132,24 @@ async fn pump_log(host: &Host, log: LogStream, follow: bool, to: &mut StreamWrit
             Some(error) => return Err(error),
             None if user_left => return Ok(()),
             None => {}
+        }
+    }
+}
+
+/// Move what a port sends to its end, or until the user has left.
+async fn pump_tunnel(host: &Host, mut from: Tunnel, to: &mut StreamWriter<u8>) -> crate::Result<()> {
+    let mut idle = Box::pin(host.sleep(SESSION_CHECK));
+    loop {
+        let left = match select(from.next(), &mut idle).await {
+            Either::Left((Some(bytes), _)) => !to.write_all(bytes?).await.is_empty(),
+            Either::Left((None, _)) => return Ok(()),
+            Either::Right(_) => {
+                idle.set(host.sleep(SESSION_CHECK));
+                matches!(to.write(Vec::new()).await, (StreamResult::Dropped, _))
+            }
+        };
+        if left {
+            return Ok(());
         }
     }
 }

@@ -5,11 +5,13 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt;
 use tokio::io::AsyncRead;
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 use tokio_util::codec::FramedRead;
 
 use super::Active;
@@ -18,9 +20,13 @@ use crate::headers::Headers;
 use crate::stream::{Life, Opened};
 
 /// Streams that are open at once. Without a limit a peer could open two thousand million, each with a queue.
-pub const MOST_STREAMS: usize = 2048;
+pub const MOST_STREAMS: usize = 512;
 /// Pieces of a stream that wait for their reader. A piece is at most what one read of the connection brought.
 const UNREAD: usize = 16;
+/// While nobody reads a stream its peer is not read either, and would not be seen to leave. A ping that it cannot get breaks the connection.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(15);
+/// Pieces that are smaller are copied: each would keep the whole of what was read with it.
+const SMALL: usize = 1024;
 /// So many streams are remembered without asking whether they are still used.
 const FEW: usize = 64;
 
@@ -115,7 +121,15 @@ impl Reading {
     async fn data(&mut self, id: u32, fin: bool, bytes: Bytes) {
         let Some(stream) = self.streams.get_mut(&id) else { return };
         if let Some(data) = stream.data.as_ref().filter(|_| !bytes.is_empty()) {
-            data.send(bytes).await.ok();
+            let bytes = if bytes.len() < SMALL { Bytes::copy_from_slice(&bytes) } else { bytes };
+            loop {
+                match timeout(SIGN_OF_LIFE, data.reserve()).await {
+                    Ok(Ok(place)) => break place.send(bytes),
+                    Ok(Err(_)) => break,
+                    // Where answers wait already there is no need for more.
+                    Err(_) => drop(self.urgent.try_send(Frame::Ping(2))),
+                }
+            }
         }
         if fin {
             if let Some(life) = stream.life.upgrade() {

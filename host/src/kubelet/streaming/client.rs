@@ -3,18 +3,17 @@
 //! In: bytes of the container. Out: what the client sends. Invariant: a client that does not read makes the container wait.
 
 use bytes::Bytes;
+use futures::StreamExt;
+use futures::stream::{self, BoxStream};
 use pluglet_model::session::TerminalSize;
 use pluglet_spdy::Writer;
 use serde::Deserialize;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::websocket::Frames;
 
 /// Input that waits for the container, in pieces.
 pub(super) const WAITING_INPUT: usize = 4;
-/// Sizes of the terminal that wait. They are few, and only the last counts.
-pub(super) const WAITING_SIZES: usize = 4;
-
 /// The client has gone away.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Gone;
@@ -22,7 +21,7 @@ pub(super) struct Gone;
 /// What a client sends and hears.
 pub(super) struct Client {
     pub(super) stdin: mpsc::Receiver<Bytes>,
-    pub(super) resize: mpsc::Receiver<TerminalSize>,
+    pub(super) resize: BoxStream<'static, TerminalSize>,
     /// None: it does not want to hear of it.
     pub(super) stdout: Option<Output>,
     pub(super) stderr: Option<Output>,
@@ -52,10 +51,21 @@ struct Size {
     height: u16,
 }
 
+/// Where sizes are told, and where they are seen: of those that come faster than somebody looks only the last counts.
+pub(super) fn terminal() -> (watch::Sender<Option<TerminalSize>>, BoxStream<'static, TerminalSize>) {
+    let (told, seen) = watch::channel(None);
+    let sizes = stream::unfold(seen, |mut seen| async move {
+        seen.changed().await.ok()?;
+        let size = *seen.borrow_and_update();
+        Some((size, seen))
+    });
+    (told, sizes.filter_map(std::future::ready).boxed())
+}
+
 /// The longest text that sizes are looked for in. One has some thirty bytes; what follows without end is not kept.
 const LONGEST_SIZE: usize = 4096;
 
-/// Sizes in a stream of bytes: JSON objects one after the other, cut anywhere.
+/// Sizes in a stream of bytes: JSON objects one after the other, cut anywhere. After an error it is not to be used again.
 #[derive(Default)]
 pub(super) struct Sizes(Vec<u8>);
 

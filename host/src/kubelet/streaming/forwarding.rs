@@ -64,6 +64,7 @@ impl Forwarding {
         port: u16,
         mut from: E,
         to: impl Fn(Bytes) -> F,
+        finish: impl AsyncFnOnce(),
     ) -> Result<(), String> {
         let told = |error: Error| {
             format!("error forwarding port {port} to pod {}, uid {}: {error}", self.key.name, self.key.uid)
@@ -71,9 +72,16 @@ impl Forwarding {
         let (input, waiting) = mpsc::channel(WAITING);
         let Forward { mut output, end } = self.provider.port_forward(&self.key, port, waiting).await.map_err(told)?;
         let up = async {
-            while let Ok(Some(bytes)) = from.read().await {
-                if input.send(bytes).await.is_err() {
-                    break;
+            loop {
+                match from.read().await {
+                    Ok(Some(bytes)) => {
+                        // The pod takes no more: what it has to say still reaches the client.
+                        if input.send(bytes).await.is_err() {
+                            break;
+                        }
+                    }
+                    Ok(None) => break,
+                    Err(Gone) => return,
                 }
             }
             drop(input);
@@ -85,6 +93,8 @@ impl Forwarding {
                     return Ok(());
                 }
             }
+            // The pod may go on to read.
+            finish().await;
             end.await
         };
         tokio::select! {

@@ -11,11 +11,11 @@ use bytes::Bytes;
 use futures::FutureExt;
 use pluglet_model::session::TerminalSize;
 use pluglet_spdy::{Connection, Incoming, Reader, Reset, Writer};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 use tracing::debug;
 
-use super::client::{Client, Output, Sizes, WAITING_INPUT, WAITING_SIZES};
+use super::client::{Client, Output, Sizes, WAITING_INPUT, terminal};
 use super::command::Command;
 use super::handshake::{self, Refusal, Session};
 use super::outcome::Outcome;
@@ -48,9 +48,13 @@ pub(super) fn begin(request: &mut Request, streams: Streams, command: Command) -
         let outcome = tokio::select! {
             // Dropping the command is how its end is told to the provider.
             outcome = &mut running => outcome,
-            () = serve(incoming, streams, version, command) => match timeout(LINGER, running).await {
-                Ok(outcome) => outcome,
-                Err(_) => return debug!("a client did not close its connection"),
+            served = serve(incoming, streams, version, command) => match served {
+                // Nothing was begun: dropping the connection is the only answer that there is.
+                Err(why) => return debug!(why, "a session did not begin"),
+                Ok(()) => match timeout(LINGER, running).await {
+                    Ok(outcome) => outcome,
+                    Err(_) => return debug!("a client did not close its connection"),
+                },
             },
         };
         debug!(?outcome, "the connection of a session ended");
@@ -58,13 +62,20 @@ pub(super) fn begin(request: &mut Request, streams: Streams, command: Command) -
     Ok((response, session.boxed()))
 }
 
-async fn serve(mut incoming: Incoming, wanted: Streams, version: Version, command: Command) {
+async fn serve(
+    mut incoming: Incoming,
+    wanted: Streams,
+    version: Version,
+    command: Command,
+) -> Result<(), &'static str> {
     let resize = wanted.tty && version.resize;
     let opened = timeout(STREAM_CREATION, Opened::all(&mut incoming, wanted, resize)).await;
-    let Ok(Some(streams)) = opened else { return debug!("a client did not open the streams that it announced") };
+    let Ok(Some(streams)) = opened else { return Err("the client did not open the streams that it announced") };
+    // More of them are refused.
+    drop(incoming);
     let Opened { error, stdin, stdout, stderr, resize } = streams;
     let (input, from_client) = mpsc::channel(WAITING_INPUT);
-    let (sizes, from_terminal) = mpsc::channel(WAITING_SIZES);
+    let (sizes, from_terminal) = terminal();
     let (stdin, stdin_writer) = stdin.unzip();
     let (resize, resize_writer) = resize.unzip();
     let client = Client {
@@ -80,10 +91,11 @@ async fn serve(mut incoming: Incoming, wanted: Streams, version: Version, comman
         };
         tokio::select! {
             outcome = command.run(client) => outcome,
-            () = inputs => return,
+            () = inputs => None,
         }
     };
-    let Some(outcome) = outcome else { return };
+    let closed = || Outcome::Failed("the client has closed an output before its end".to_owned());
+    let outcome = outcome.unwrap_or_else(closed);
     // What is still typed is for nobody.
     for writer in stdin_writer.iter().chain(&resize_writer) {
         writer.reset(Reset::Cancel).await;
@@ -94,6 +106,7 @@ async fn serve(mut incoming: Incoming, wanted: Streams, version: Version, comman
     for writer in stdout.iter().chain(&stderr).chain([&error]) {
         writer.finish().await.ok();
     }
+    Ok(())
 }
 
 fn told(outcome: &Outcome, version: Version) -> Option<Bytes> {
@@ -152,13 +165,13 @@ async fn pump(from: Option<Reader>, to: mpsc::Sender<Bytes>) {
     }
 }
 
-async fn pump_sizes(from: Option<Reader>, to: mpsc::Sender<TerminalSize>) {
+async fn pump_sizes(from: Option<Reader>, to: watch::Sender<Option<TerminalSize>>) {
     let Some(mut from) = from else { return };
     let mut sizes = Sizes::default();
     while let Ok(Some(bytes)) = from.next().await {
         match sizes.take(&bytes) {
-            Ok(Some(size)) if to.send(size).await.is_err() => return,
-            Ok(_) => {}
+            Ok(Some(size)) => drop(to.send_replace(Some(size))),
+            Ok(None) => {}
             Err(error) => return debug!(%error, "a client sent a size that is none"),
         }
     }

@@ -7,8 +7,10 @@ use std::pin::pin;
 use axum::extract::Request;
 use axum::response::Response;
 use bytes::Bytes;
+use futures::stream::{SplitSink, SplitStream};
 use futures::{FutureExt, SinkExt, StreamExt};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex, split};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf, duplex, split};
+use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
@@ -16,7 +18,7 @@ use tracing::debug;
 
 use super::forwarding::{self, Forwarding};
 use super::handshake::{Refusal, Session};
-use super::websocket;
+use super::{LINGER, websocket};
 
 /// The WebSocket protocol.
 pub(super) const PROTOCOL: &str = "SPDY/3.1+portforward.k8s.io";
@@ -34,49 +36,50 @@ pub(super) fn begin(request: &mut Request, forwarding: Forwarding) -> Result<(Re
             WebSocketConfig::default().max_message_size(Some(LONGEST_MESSAGE)).max_frame_size(Some(LONGEST_MESSAGE));
         let socket = WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await;
         let (inside, outside) = duplex(WAITING);
-        let mut carried = pin!(carry(socket, outside));
+        let (to_client, from_client) = socket.split();
+        let (from_inside, to_inside) = split(outside);
+        let mut outwards = pin!(outwards(from_inside, to_client));
         tokio::select! {
-            () = &mut carried => {}
-            // What it has left to say is still carried.
-            () = forwarding::run(inside, forwarding) => carried.await,
+            () = inwards(from_client, to_inside) => return,
+            () = &mut outwards => return,
+            () = forwarding::run(inside, forwarding) => {}
         }
+        // What it had left to say, to a client that may not read it.
+        timeout(LINGER, outwards).await.ok();
     };
     Ok((response, session.boxed()))
 }
 
-/// Copies both ways until one side is over.
-async fn carry<T>(socket: WebSocketStream<T>, pipe: DuplexStream)
-where
-    T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
-{
-    let (mut to_client, mut from_client) = socket.split();
-    let (mut from_inside, mut to_inside) = split(pipe);
-    let inwards = async {
-        while let Some(message) = from_client.next().await {
-            match message {
-                Ok(Message::Binary(bytes)) => {
-                    if to_inside.write_all(&bytes).await.is_err() {
-                        return;
-                    }
+/// Until the client closes.
+async fn inwards<T: AsyncRead + AsyncWrite + Unpin>(
+    mut from: SplitStream<WebSocketStream<T>>,
+    mut to: WriteHalf<DuplexStream>,
+) {
+    while let Some(message) = from.next().await {
+        match message {
+            Ok(Message::Binary(bytes)) => {
+                if to.write_all(&bytes).await.is_err() {
+                    return;
                 }
-                Ok(Message::Close(_)) => return,
-                Ok(_) => {}
-                Err(error) => return debug!(%error, "a tunnel broke"),
             }
+            Ok(Message::Close(_)) => return,
+            Ok(_) => {}
+            Err(error) => return debug!(%error, "a tunnel broke"),
         }
-    };
-    let outwards = async {
-        let mut buffer = vec![0; 32 * 1024];
-        while let Ok(read @ 1..) = from_inside.read(&mut buffer).await {
-            let bytes = Bytes::copy_from_slice(buffer.get(..read).unwrap_or_default());
-            if to_client.send(Message::Binary(bytes)).await.is_err() {
-                return;
-            }
-        }
-        to_client.close().await.ok();
-    };
-    tokio::select! {
-        () = inwards => {}
-        () = outwards => {}
     }
+}
+
+/// Until there is nothing more to say.
+async fn outwards<T: AsyncRead + AsyncWrite + Unpin>(
+    mut from: ReadHalf<DuplexStream>,
+    mut to: SplitSink<WebSocketStream<T>, Message>,
+) {
+    let mut buffer = vec![0; 32 * 1024];
+    while let Ok(read @ 1..) = from.read(&mut buffer).await {
+        let bytes = Bytes::copy_from_slice(buffer.get(..read).unwrap_or_default());
+        if to.send(Message::Binary(bytes)).await.is_err() {
+            return;
+        }
+    }
+    to.close().await.ok();
 }

@@ -33,6 +33,11 @@ fn of_a(containers: Vec<ContainerStats>) -> Vec<PodStats> {
     vec![PodStats { key: PodKey::new("a", "n", "a"), containers }]
 }
 
+/// Of a process that is older than the containers.
+fn fresh() -> Known {
+    Known { since_ms: 0, ..Known::default() }
+}
+
 /// A process that has used two seconds and a kilobyte.
 fn own() -> Figures {
     Figures {
@@ -50,7 +55,7 @@ fn cpu(known: &mut Known, stats: ContainerStats) -> Option<u64> {
 
 #[test]
 fn a_counter_never_falls_and_a_restart_begins_anew() {
-    let mut known = Known::default();
+    let mut known = fresh();
     assert_eq!(cpu(&mut known, container("main", 2, Some(500), None)), Some(500));
     assert_eq!(cpu(&mut known, container("main", 3, Some(400), None)), Some(500), "a provider that has forgotten");
     assert_eq!(cpu(&mut known, container("main", 4, Some(900), None)), Some(900));
@@ -61,10 +66,10 @@ fn a_counter_never_falls_and_a_restart_begins_anew() {
 
 #[test]
 fn cpu_in_use_becomes_a_counter_and_a_counter_cpu_in_use() {
-    let mut known = Known::default();
+    let mut known = fresh();
     assert_eq!(cpu(&mut known, container("main", 3, None, Some(250))), Some(500), "two seconds since it started");
     assert_eq!(cpu(&mut known, container("main", 5, None, Some(100))), Some(700));
-    let mut known = Known::default();
+    let mut known = fresh();
     cpu(&mut known, container("main", 2, Some(1000), None));
     let snapshot = known.take(of_a(vec![container("main", 4, Some(5000), None)]), &view(), own());
     assert_eq!(snapshot.pods[0].containers[0].figures.nano_cores, Some(2000));
@@ -72,7 +77,7 @@ fn cpu_in_use_becomes_a_counter_and_a_counter_cpu_in_use() {
 
 #[test]
 fn nothing_that_runs_is_told_as_nothing_and_what_is_unknown_is_left_out() {
-    let mut known = Known::default();
+    let mut known = fresh();
     assert_eq!(cpu(&mut known, container("main", 2, Some(0), None)), Some(1));
     assert_eq!(cpu(&mut known, container("main", 2, None, None)), None);
 }
@@ -85,14 +90,14 @@ fn only_pods_and_containers_that_the_api_server_has_are_told() {
         containers: vec![container("main", 2, Some(5), None)],
     });
     stats.push(PodStats { key: PodKey::new("x", "n", "x"), containers: vec![] });
-    let snapshot = Known::default().take(stats, &view(), own());
+    let snapshot = fresh().take(stats, &view(), own());
     assert_eq!(snapshot.pods.len(), 1);
     assert_eq!(snapshot.pods[0].containers.len(), 1);
 }
 
 fn two_containers() -> Snapshot {
     let side = ContainerStats { memory_working_set: None, ..container("side", 3, Some(1), None) };
-    Known::default().take(of_a(vec![container("main", 3, Some(1_500_000_000), Some(7)), side]), &view(), own())
+    fresh().take(of_a(vec![container("main", 3, Some(1_500_000_000), Some(7)), side]), &view(), own())
 }
 
 #[test]
@@ -152,4 +157,20 @@ fn the_summary_has_whole_numbers_and_leaves_out_what_is_unknown() {
 fn this_process_uses_something() {
     let own = own::figures();
     assert!(own.cpu_ns.unwrap() > 0 && own.memory.unwrap() > 1 << 20, "{own:?}");
+}
+
+#[test]
+fn what_was_used_before_this_process_is_not_guessed_and_a_gap_is_no_new_beginning() {
+    let mut known = Known { since_ms: 100_000, ..Known::default() };
+    assert_eq!(
+        cpu(&mut known, container("main", 101, None, Some(2_000_000_000))),
+        Some(1),
+        "not a hundred seconds of two cores"
+    );
+    assert_eq!(cpu(&mut known, container("main", 102, None, Some(2_000_000_000))), Some(2_000_000_001));
+    known.take(vec![], &view(), own());
+    assert_eq!(cpu(&mut known, container("main", 103, None, Some(0))), Some(2_000_000_001));
+    let mut known = Known { since_ms: 100_000, ..Known::default() };
+    assert_eq!(cpu(&mut known, container("main", 101, Some(5_000), None)), Some(5_000));
+    assert_eq!(known.pods_cpu_ns, 0, "the node counts from now on");
 }

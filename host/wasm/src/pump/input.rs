@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::{Buf as _, Bytes};
+use futures::stream::{BoxStream, StreamExt as _};
 use tokio::sync::mpsc;
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Destination, Lower, StreamProducer, StreamResult};
@@ -57,12 +58,12 @@ impl<D: 'static> StreamProducer<D> for FromChunks {
 
 /// Items, each through `convert`.
 pub(crate) struct FromItems<T, U> {
-    items: mpsc::Receiver<T>,
+    items: BoxStream<'static, T>,
     convert: fn(T) -> U,
 }
 
 impl<T, U> FromItems<T, U> {
-    pub(crate) fn new(items: mpsc::Receiver<T>, convert: fn(T) -> U) -> Self {
+    pub(crate) fn new(items: BoxStream<'static, T>, convert: fn(T) -> U) -> Self {
         Self { items, convert }
     }
 }
@@ -88,7 +89,7 @@ where
             return Poll::Ready(Ok(StreamResult::Completed));
         }
         let this = self.get_mut();
-        match this.items.poll_recv(cx) {
+        match this.items.poll_next_unpin(cx) {
             Poll::Ready(Some(item)) => {
                 destination.set_buffer(Some((this.convert)(item)));
                 Poll::Ready(Ok(StreamResult::Completed))

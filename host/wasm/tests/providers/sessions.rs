@@ -54,8 +54,7 @@ async fn outputs_stay_apart_and_a_terminal_has_one_and_a_size() {
     let (out, err, exit) = collect(session).await;
     assert_eq!((out.as_slice(), err.as_slice(), exit.unwrap()), (&b"out\n"[..], &b"err\n"[..], 3));
 
-    let (sizes, resize) = mpsc::channel(1);
-    sizes.send(TerminalSize { width: 100, height: 40 }).await.unwrap();
+    let resize = futures::stream::iter([TerminalSize { width: 100, height: 40 }]).boxed();
     let input = SessionInput { stdin: SessionInput::none().stdin, resize };
     let script = ["sh", "-c", "sleep 0.2; stty size; echo err >&2"];
     let session = mock.provider.exec(&key("a"), request(&script, true), input).await.unwrap();

@@ -87,7 +87,8 @@ async fn unpack(place: &Place, directory: &str, input: &mut Blocks) -> Result<()
             return Ok(());
         }
         let length = usize::from_str_radix(&text(&header, 124, 12), 8).map_err(|_| "a header without a length")?;
-        let mut bytes = Vec::with_capacity(length);
+        // What a header claims need not come.
+        let mut bytes = Vec::with_capacity(length.min(1 << 20));
         let mut padding = Vec::new();
         if !input.read(&mut bytes, length).await
             || !input.read(&mut padding, length.next_multiple_of(BLOCK) - length).await

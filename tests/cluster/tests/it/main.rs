@@ -8,6 +8,7 @@ mod faults;
 mod hostile;
 mod kubelet;
 mod logs;
+mod metrics;
 mod node;
 mod outage;
 mod pitfalls;

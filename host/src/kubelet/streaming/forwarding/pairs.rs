@@ -22,6 +22,8 @@ use super::super::{IDLE, LINGER, STREAM_CREATION};
 use super::{Ends, Forwarding};
 
 const PROTOCOL: &str = "portforward.k8s.io";
+/// Connections at once through one port-forward. Each is a session of the provider: one user could take those of all others.
+const MOST_CONNECTIONS: usize = 200;
 
 /// Answers the request; what follows forwards.
 pub(super) fn begin(request: &mut Request, forwarding: Forwarding) -> Result<(Response, Session), Refusal> {
@@ -66,7 +68,11 @@ async fn serve(mut incoming: Incoming, forwarding: &Forwarding) {
             opened = incoming.next() => match opened {
                 Some(opened) => {
                     if let Some((port, error, data)) = take(&mut halves, opened).await {
-                        connections.push(connect(forwarding, port, error, data));
+                        if connections.len() >= MOST_CONNECTIONS {
+                            refuse(&error, &data.1).await;
+                        } else {
+                            connections.push(connect(forwarding, port, error, data));
+                        }
                     }
                 }
                 None => return,
@@ -91,6 +97,15 @@ async fn expiry(next: Option<(String, Instant)>) -> String {
         }
         None => std::future::pending().await,
     }
+}
+
+async fn refuse(error: &Writer, data: &Writer) {
+    error
+        .send(format!("{MOST_CONNECTIONS} connections are open through this port-forward, which is the limit").into())
+        .await
+        .ok();
+    error.reset(Reset::Cancel).await;
+    data.reset(Reset::RefusedStream).await;
 }
 
 async fn give_up(half: Half, id: &str) {
@@ -154,11 +169,9 @@ async fn connect(forwarding: &Forwarding, port: u16, error: Writer, data: (Reade
         let writer = &writer;
         async move { writer.send(bytes).await.map_err(|_| Gone) }
     };
-    match forwarding.connect(port, reader, to).await {
-        Ok(()) => {
-            writer.finish().await.ok();
-            error.finish().await.ok();
-        }
+    let finish = async || writer.finish().await.unwrap_or_default();
+    match forwarding.connect(port, reader, to, finish).await {
+        Ok(()) => error.finish().await.unwrap_or_default(),
         Err(text) => {
             debug!(text, "a connection to a port failed");
             error.send(text.into()).await.ok();

@@ -21,9 +21,9 @@ use super::{Ends, Forwarding};
 
 const PROTOCOLS: [&str; 2] = ["v4.channel.k8s.io", "v4.base64.channel.k8s.io"];
 /// Each is a connection; a query of some kilobytes could name thousands.
-const MOST_PORTS: usize = 100;
+const MOST_PORTS: usize = 20;
 /// Input that waits for a connection, in messages.
-const WAITING: usize = 4;
+const WAITING: usize = 1;
 
 /// Answers the request; what follows forwards.
 pub(super) fn begin(
@@ -55,10 +55,15 @@ pub(super) fn begin(
                 }
             }
         };
+        let over = async {
+            connections.collect::<()>().await;
+            frames.close().await;
+        };
         tokio::select! {
             () = &mut writing => return,
             () = reading => return,
-            () = connections.collect::<()>() => frames.close().await,
+            // Only while the messages before it are written is there room for the last one.
+            () = over => {}
         }
         drop(frames);
         let closed = async { while incoming.next().await.is_some() {} };
@@ -78,7 +83,9 @@ async fn connect(forwarding: &Forwarding, port: u16, input: Input, channel: u8, 
         let frames = &frames;
         async move { frames.send(channel, bytes).await }
     };
-    if let Err(text) = forwarding.connect(port, input, to).await {
+    // There is no word for the end of one connection among several.
+    let finish = async || ();
+    if let Err(text) = forwarding.connect(port, input, to, finish).await {
         debug!(text, "a connection to a port failed");
         frames.send(channel + 1, text.into()).await.ok();
     }
@@ -126,6 +133,6 @@ mod tests {
         for wrong in ["port=0", "port=", "port=65536", "port=a", "port=80,,81"] {
             assert!(refused(wrong).contains("1 to 65535"), "{wrong}");
         }
-        assert!(refused(&format!("port={}", vec!["1"; 101].join(","))).contains("at most 100"));
+        assert!(refused(&format!("port={}", vec!["1"; 21].join(","))).contains("at most 20"));
     }
 }

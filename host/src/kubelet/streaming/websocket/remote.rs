@@ -11,12 +11,12 @@ use bytes::Bytes;
 use futures::FutureExt;
 use pluglet_model::session::TerminalSize;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 use tracing::debug;
 
 use super::super::LINGER;
-use super::super::client::{Client, Output, Sizes, WAITING_INPUT, WAITING_SIZES};
+use super::super::client::{Client, Output, Sizes, WAITING_INPUT, terminal};
 use super::super::command::Command;
 use super::super::handshake::{Refusal, Session};
 use super::super::target::Streams;
@@ -81,7 +81,7 @@ async fn serve<T: AsyncRead + AsyncWrite + Unpin>(
     command: Command,
 ) -> bool {
     let (input, from_client) = mpsc::channel(WAITING_INPUT);
-    let (sizes, from_terminal) = mpsc::channel(WAITING_SIZES);
+    let (sizes, from_terminal) = terminal();
     let output = |wanted: bool, channel| wanted.then(|| Output::WebSocket(frames.clone(), channel));
     let client = Client {
         stdin: from_client,
@@ -100,7 +100,8 @@ async fn serve<T: AsyncRead + AsyncWrite + Unpin>(
     if frames.send(first, Bytes::new()).await.is_err() {
         return false;
     }
-    let input = Input { stdin: wanted.stdin.then_some(input), sizes: Sizes::default(), resize: sizes };
+    let resize = wanted.tty.then(|| (Sizes::default(), sizes));
+    let input = Input { stdin: wanted.stdin.then_some(input), resize };
     let outcome = tokio::select! {
         outcome = command.run(client) => outcome,
         () = input.read(incoming, &frames, version) => return false,
@@ -117,8 +118,8 @@ async fn serve<T: AsyncRead + AsyncWrite + Unpin>(
 /// Where the client's channels lead.
 struct Input {
     stdin: Option<mpsc::Sender<Bytes>>,
-    sizes: Sizes,
-    resize: mpsc::Sender<TerminalSize>,
+    /// None without a terminal, and once something came that is no size: nothing is kept of what cannot be read.
+    resize: Option<(Sizes, watch::Sender<Option<TerminalSize>>)>,
 }
 
 impl Input {
@@ -132,18 +133,25 @@ impl Input {
         while let Some((channel, bytes)) = incoming.next().await {
             match channel {
                 STDIN => self.type_in(bytes, frames).await,
-                RESIZE => {
-                    if let Ok(Some(size)) = self.sizes.take(&bytes) {
-                        // Of sizes that come faster than the container looks the last is lost: it will look again at the next.
-                        self.resize.try_send(size).ok();
-                    }
-                }
+                RESIZE => self.resized(&bytes),
                 CLOSE if version.close => match bytes.as_ref() {
                     [STDIN] => self.stdin = None,
                     [_] => {}
                     _ => return debug!("a client closed a channel that is none"),
                 },
                 _ => {}
+            }
+        }
+    }
+
+    fn resized(&mut self, bytes: &[u8]) {
+        let Some((sizes, told)) = &mut self.resize else { return };
+        match sizes.take(bytes) {
+            Ok(Some(size)) => drop(told.send_replace(Some(size))),
+            Ok(None) => {}
+            Err(error) => {
+                debug!(%error, "a client sent a size that is none");
+                self.resize = None;
             }
         }
     }
