@@ -28,9 +28,10 @@ use crate::args::{Check, Cli, Command, ProbeMode, ProviderCommand, Run};
 use crate::config::{Config, Document};
 use crate::kubelet::auth::Remembering;
 use crate::kubelet::routes::{self, Rooms};
+use crate::kubelet::server;
 use crate::kubelet::streaming::Places;
+use crate::kubelet::tls::{self, Serving};
 use crate::kubelet::usage::Usage;
-use crate::kubelet::{server, tls};
 use crate::node::desired::{self, Settings};
 use crate::node::reconcile::Told;
 use crate::node::{lease, reconcile};
@@ -121,7 +122,8 @@ async fn be_a_node(run: Run) -> Result<(), Error> {
         None => own_address(&clients.server).await.map_err(Error::Address)?,
     };
     let client_ca = client_ca(&run, &clients).await?;
-    let serving = tls::self_signed(&run.node_name, address, &client_ca).map_err(Error::Tls)?;
+    let tasks = Tasks::new();
+    let serving = tls::config(serving(&run, address, &tasks)?, &client_ca).map_err(Error::Tls)?;
     let shutdown = shutdown::signals().map_err(Error::Runtime)?;
     let provider_name = found.name.clone();
     let (metrics, registry) = telemetry::metrics();
@@ -133,7 +135,6 @@ async fn be_a_node(run: Run) -> Result<(), Error> {
     };
     let (provider, provider_events) = start_provider(&run, found, config, metrics, cluster_id).await?;
 
-    let tasks = Tasks::new();
     let settings = Settings {
         name: run.node_name.clone(),
         provider: provider_name,
@@ -211,6 +212,20 @@ async fn client_ca(run: &Run, clients: &Clients) -> Result<Vec<Vec<u8>>, Error> 
         warn!("no client certificate authority is known: kubectl logs is refused; give --client-ca-file");
     }
     Ok(clients.cluster_ca.clone())
+}
+
+/// What the kubelet server shows to its callers.
+fn serving(run: &Run, address: IpAddr, tasks: &Tasks) -> Result<Serving, Error> {
+    let (Some(certificate), Some(key)) = (&run.tls_cert_file, &run.tls_private_key_file) else {
+        return Ok(Serving::SelfSigned(vec![run.node_name.clone(), address.to_string()]));
+    };
+    let files = tls::Files { certificate: certificate.clone(), key: key.clone() };
+    let reloaded = tls::Reloaded::open(files).map_err(|error| Error::Tls(tls::Error::Files(error)))?;
+    let (followed, cancel) = (reloaded.clone(), tasks.cancel_token());
+    tasks.spawn("serving certificate", async move {
+        cancel.run_until_cancelled(followed.follow()).await;
+    });
+    Ok(Serving::Files(reloaded))
 }
 
 fn state_dir(run: &Run) -> PathBuf {

@@ -115,6 +115,13 @@ pub(crate) struct Run {
     /// [default: what the cluster publishes, else the authority of the kubeconfig]
     #[arg(long, value_name = "FILE")]
     pub client_ca_file: Option<PathBuf>,
+    /// The kubelet server's own certificate, PEM, the intermediate ones behind it; looked at again every 30 s, as it is renewed.
+    /// [default: a self-signed one]
+    #[arg(long, value_name = "FILE", requires = "tls_private_key_file")]
+    pub tls_cert_file: Option<PathBuf>,
+    /// Its key, PEM.
+    #[arg(long, value_name = "FILE", requires = "tls_cert_file")]
+    pub tls_private_key_file: Option<PathBuf>,
     /// Where compiled components and the providers' small memories are kept.
     /// [default: $XDG_STATE_HOME/pluglet, ~/.local/state/pluglet, or /var/lib/pluglet for root]
     #[arg(long, value_name = "DIR")]

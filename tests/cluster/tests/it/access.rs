@@ -108,3 +108,21 @@ async fn every_path_is_for_who_may_and_for_nobody_else() -> Result<()> {
     assert_eq!(answers, served);
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_certificate_of_the_clusters_authority_is_believed_and_a_self_signed_one_is_not() -> Result<()> {
+    let world = World::new("serving").await?;
+    let (certificate, key) = world.plane.serving_certificate();
+    let flag = |name: &str, file: &Path| [name.to_owned(), file.display().to_string()];
+    let flags = [flag("--tls-cert-file", &certificate), flag("--tls-private-key-file", &key)].concat();
+    let signed = world.node_with("node-signed", NodeOptions { flags, ..NodeOptions::default() }).await?;
+    let own = world.node("node-self-signed").await?;
+    let health = async |node: &Node| -> Result<u16> {
+        // The administrator's client trusts the cluster's authority and nobody else.
+        let client = world.plane.client_with(|config| config.cluster_url = node.url().parse().unwrap()).await?;
+        let request = http::Request::get("/healthz").body(Body::empty())?;
+        Ok(client.send(request).await.map_or(0, |response| response.status().as_u16()))
+    };
+    assert_eq!((health(&signed).await?, health(&own).await?), (200, 0));
+    Ok(())
+}

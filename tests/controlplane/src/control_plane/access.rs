@@ -9,7 +9,7 @@ use kube::config::{Config, KubeConfigOptions, Kubeconfig};
 
 use super::ControlPlane;
 use crate::audit::AuditLog;
-use crate::certificates::{CLUSTER_CA, FRONT_PROXY_CLIENT, Subject, create_expired};
+use crate::certificates::{CLUSTER_CA, FRONT_PROXY_CLIENT, SERVING, Subject, create_expired};
 use crate::components::Component;
 use crate::kubeconfig;
 
@@ -29,6 +29,11 @@ impl ControlPlane {
     pub fn kubeconfig_user(&self, file: &str, user: &str, group: Option<&str>) -> Result<PathBuf> {
         kubeconfig::create(&self.layout, self.description.ports.apiserver, file, &Subject { user, group })
             .with_context(|| format!("cannot make a kubeconfig for {user}"))
+    }
+
+    /// A server's certificate and key for this machine, signed by the cluster's authority.
+    pub fn serving_certificate(&self) -> (PathBuf, PathBuf) {
+        (self.layout.certificate(SERVING), self.layout.key(SERVING))
     }
 
     /// Certificate and key of a client whom another authority vouches for.
