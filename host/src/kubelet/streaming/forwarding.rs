@@ -103,3 +103,6 @@ impl Forwarding {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
