@@ -15,6 +15,8 @@
 
 mod client;
 mod command;
+#[cfg(test)]
+mod fake;
 mod forwarding;
 mod handshake;
 mod outcome;

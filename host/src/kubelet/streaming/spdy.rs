@@ -176,3 +176,6 @@ async fn pump_sizes(from: Option<Reader>, to: watch::Sender<Option<TerminalSize>
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
