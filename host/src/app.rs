@@ -39,7 +39,7 @@ use crate::objects::Objects;
 use crate::pods::actor::{NodeIdentity, Shared};
 use crate::pods::dispatch;
 use crate::pods::view::PodsView;
-use crate::probes::{NodeRunner, Reach, Runner};
+use crate::probes::{NodeRunner, Prober, Reach, Results};
 use crate::providers::{self, Found};
 use crate::tasks::Tasks;
 use crate::telemetry;
@@ -148,12 +148,15 @@ async fn be_a_node(run: Run) -> Result<(), Error> {
     let (node_object, seen_node) = watch::channel(None);
     let identity =
         NodeIdentity { name: run.node_name.clone(), address, kubernetes_service: run.kubernetes_service.clone() };
-    let prober = prober(&run, &provider)?;
+    let results = Results::default();
+    let probe_metrics = results.registry();
+    let prober = prober(&run, &provider, results)?;
     let pods = start_pods(&tasks, &clients, identity, prober, provider.clone(), provider_events, seen_node);
     let rooms = Rooms {
         provider: provider.clone(),
         pods,
         metrics: registry,
+        probe_metrics,
         tasks: tasks.clone(),
         places: Places::default(),
         usage: Usage::default(),
@@ -240,12 +243,12 @@ async fn cluster_id(run: &Run, clients: &Clients) -> String {
 }
 
 /// Who probes pods whose provider does not.
-fn prober(run: &Run, provider: &Arc<dyn Provider>) -> Result<Option<Arc<dyn Runner>>, Error> {
+fn prober(run: &Run, provider: &Arc<dyn Provider>, results: Results) -> Result<Option<Prober>, Error> {
     if run.probes == ProbeMode::Off {
         return Ok(None);
     }
     let runner = NodeRunner::new(provider.clone(), Reach::new(run.probe_loopback)).map_err(Error::Prober)?;
-    Ok(Some(Arc::new(runner)))
+    Ok(Some(Prober { runner: Arc::new(runner), results }))
 }
 
 async fn start_provider(
@@ -276,7 +279,7 @@ fn start_pods(
     tasks: &Tasks,
     clients: &Clients,
     node: NodeIdentity,
-    prober: Option<Arc<dyn Runner>>,
+    prober: Option<Prober>,
     provider: Arc<dyn Provider>,
     provider_events: EventReceiver,
     seen_node: watch::Receiver<Option<Arc<Node>>>,

@@ -12,6 +12,7 @@ mod grpc;
 mod http;
 mod observed;
 mod probed;
+mod results;
 mod runner;
 mod tcp;
 
@@ -34,6 +35,7 @@ use tokio::time::{Instant, sleep_until};
 pub(crate) use address::Reach;
 pub(crate) use check::Check;
 use probed::{Begun, Probed};
+pub(crate) use results::Results;
 pub(crate) use runner::{NodeRunner, Outcome, Runner};
 
 /// Checks of one pod that are under way at once. A pod may have a thousand containers with three probes each, all slow: without this limit it
@@ -63,10 +65,17 @@ pub(crate) enum Finding {
     },
 }
 
+/// Who probes the pods of this node.
+#[derive(Clone)]
+pub(crate) struct Prober {
+    pub(crate) runner: Arc<dyn Runner>,
+    pub(crate) results: Results,
+}
+
 /// The probes of one pod.
 pub(crate) struct Probes {
     key: PodKey,
-    runner: Arc<dyn Runner>,
+    prober: Prober,
     /// The moments of the rules count from here.
     origin: Instant,
     containers: Vec<Probed>,
@@ -87,7 +96,7 @@ struct Ended {
 impl Probes {
     /// None where no container of the pod has a probe. `before` is the status that the API server holds: what an earlier process found of a
     /// container that still runs counts on.
-    pub(crate) fn new(key: PodKey, pod: &Pod, before: Option<&PodStatus>, runner: Arc<dyn Runner>) -> Option<Self> {
+    pub(crate) fn new(key: PodKey, pod: &Pod, before: Option<&PodStatus>, prober: Prober) -> Option<Self> {
         let spec = pod.spec.as_ref()?;
         // Others than sidecars run to their end before the pod starts; the API server refuses probes for them.
         let sidecars = spec.init_containers.iter().flatten().filter(|container| is_always(container));
@@ -96,7 +105,7 @@ impl Probes {
         let (under_way, findings) = (FuturesUnordered::new(), VecDeque::new());
         let origin = Instant::now();
         let pod_ip = before.and_then(observed::pod_ip);
-        let mut probes = Self { key, runner, origin, containers, pod_ip, under_way, findings };
+        let mut probes = Self { key, prober, origin, containers, pod_ip, under_way, findings };
         if pod.metadata.deletion_timestamp.is_some() {
             probes.terminating();
         }
@@ -177,7 +186,7 @@ impl Probes {
         {
             let Some(begun) = self.containers.get_mut(at).and_then(|probed| probed.begin(kind, now)) else { return };
             let Begun { ticket, name, check, timeout } = begun;
-            let (runner, key, pod_ip) = (self.runner.clone(), self.key.clone(), self.pod_ip);
+            let (runner, key, pod_ip) = (self.prober.runner.clone(), self.key.clone(), self.pod_ip);
             let run = async move {
                 let outcome = attempt(runner.as_ref(), &key, &name, &check, pod_ip, timeout).await;
                 Ended { container: at, ticket, outcome }
@@ -189,7 +198,16 @@ impl Probes {
     fn ended(&mut self, ended: Ended) {
         let now = self.now();
         if let Some(probed) = self.containers.get_mut(ended.container) {
+            self.prober.results.count(&self.key, &probed.name, ended.ticket.kind, &ended.outcome);
             self.findings.extend(probed.ended(ended.ticket, ended.outcome, now));
+        }
+    }
+}
+
+impl Drop for Probes {
+    fn drop(&mut self) {
+        for probed in &self.containers {
+            self.prober.results.forget(&self.key, &probed.name);
         }
     }
 }

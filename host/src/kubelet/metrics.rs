@@ -1,6 +1,6 @@
-//! `/metrics`: what this process counts.
+//! `/metrics` and `/metrics/probes`: what this process counts.
 //!
-//! In: the registry. Out: OpenMetrics text. Invariant: labels are the operator's names and closed sets; nothing a provider or a backend said is in
+//! In: the registry. Out: OpenMetrics text. Invariant: labels are names that Kubernetes or the operator gave, and closed sets; nothing a provider or a backend said is in
 //! there, and no secret.
 
 use std::sync::Arc;

@@ -25,6 +25,8 @@ pub(crate) struct Rooms {
     pub provider: Arc<dyn Provider>,
     pub pods: Arc<PodsView>,
     pub metrics: Arc<Registry>,
+    /// For `/metrics/probes`, which is apart on a kubelet too: it has series for each pod.
+    pub probe_metrics: Arc<Registry>,
     /// For sessions, which outlive their requests.
     pub tasks: Tasks,
     pub places: Places,
@@ -48,6 +50,7 @@ pub(crate) fn router(rooms: Rooms, authorizer: Arc<dyn Authorizer>) -> Router {
         .route("/pods", get(pods::list))
         .route("/configz", get(pods::configz))
         .route("/metrics", get(metrics::handle).with_state(rooms.metrics.clone()))
+        .route("/metrics/probes", get(metrics::handle).with_state(rooms.probe_metrics.clone()))
         .fallback(unserved)
         .with_state(rooms)
         .layer(middleware::from_fn_with_state(authorizer, auth::check))
@@ -59,7 +62,7 @@ async fn unserved(uri: Uri) -> Response {
         "run" => "running commands in containers (run)",
         "runningpods" => "listing what runs apart from what should (runningpods): see /pods",
         "stats" => "more statistics than /stats/summary",
-        "metrics" => "more metrics than /metrics, /metrics/resource and /metrics/cadvisor",
+        "metrics" => "more metrics than /metrics, /metrics/resource, /metrics/cadvisor and /metrics/probes",
         "logs" => "node logs",
         "checkpoint" => "checkpoints",
         _ => return (StatusCode::NOT_FOUND, "404 page not found\n").into_response(),

@@ -42,7 +42,7 @@ use super::kept::Kept;
 use super::port::{EventSink, PodStore, WriteError};
 use super::state::{Event, Failure, Machine, Policy, State};
 use crate::objects::Objects;
-use crate::probes::{Probes, Runner};
+use crate::probes::{Prober, Probes};
 use crate::status;
 use lanes::{Answer, Call};
 use material::Material;
@@ -57,7 +57,7 @@ pub(crate) struct Shared {
     pub events: Arc<dyn EventSink>,
     pub objects: Objects,
     /// Runs the probes of pods whose provider does not. None: nobody does.
-    pub prober: Option<Arc<dyn Runner>>,
+    pub prober: Option<Prober>,
     pub node: NodeIdentity,
 }
 

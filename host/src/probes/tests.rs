@@ -5,6 +5,7 @@ use std::sync::Mutex;
 
 use async_trait::async_trait;
 use futures::poll;
+use prometheus_client::encoding::text::encode;
 use serde_json::{Value, json};
 
 use super::*;
@@ -72,7 +73,11 @@ fn probes(kinds: &[(&str, Value)], script: &Arc<Script>) -> Probes {
 }
 
 fn of(pod: &Arc<Pod>, script: &Arc<Script>) -> Probes {
-    Probes::new(PodKey::new("uid", "default", "pod"), pod, pod.status.as_ref(), script.clone()).unwrap()
+    Probes::new(PodKey::new("uid", "default", "pod"), pod, pod.status.as_ref(), prober(script)).unwrap()
+}
+
+fn prober(script: &Arc<Script>) -> Prober {
+    Prober { runner: script.clone(), results: Results::default() }
 }
 
 fn tcp(port: u16) -> Value {
@@ -113,7 +118,7 @@ async fn run(probes: &mut Probes, seconds: u64) -> Vec<Finding> {
 async fn a_pod_without_probes_needs_nothing() {
     let script = Script::new(&[]);
     let key = PodKey::new("uid", "default", "pod");
-    assert!(Probes::new(key, &pod(json!([{ "name": "c" }])), None, script).is_none());
+    assert!(Probes::new(key, &pod(json!([{ "name": "c" }])), None, prober(&script)).is_none());
 }
 
 #[tokio::test(start_paused = true)]
@@ -322,4 +327,27 @@ async fn the_initial_delay_counts_from_the_reported_start() {
     assert_eq!(script.asked(), vec![]);
     run(&mut ahead, 2).await;
     assert_eq!(script.asked(), vec![(1, 3605)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn results_are_counted_under_the_kubelets_names_and_go_with_the_pod() {
+    let script = Script::new(&[(1, good()), (2, bad())]);
+    let prober = prober(&script);
+    let registry = prober.results.registry();
+    let shown = || {
+        let mut text = String::new();
+        encode(&mut text, &registry).unwrap();
+        text.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect::<std::collections::BTreeSet<_>>()
+    };
+    let pod = pod(json!([{ "name": "c", "readinessProbe": tcp(1), "livenessProbe": tcp(2) }]));
+    let key = PodKey::new("uid", "default", "pod");
+    let mut probes = Probes::new(key, &pod, None, prober.clone()).unwrap();
+    probes.observe(&running("1"));
+    run(&mut probes, 15).await;
+    let labels = r#"container="c",pod="pod",namespace="default",pod_uid="uid""#;
+    let expected = [("Liveness", "failed"), ("Readiness", "successful")]
+        .map(|(kind, result)| format!(r#"prober_probe_total{{probe_type="{kind}",result="{result}",{labels}}} 2"#));
+    assert_eq!(shown(), expected.into());
+    drop(probes);
+    assert_eq!(shown(), [].into());
 }

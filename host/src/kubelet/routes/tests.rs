@@ -64,6 +64,7 @@ fn rooms() -> Rooms {
         provider: Arc::new(Nobody),
         pods: Arc::default(),
         metrics: Arc::default(),
+        probe_metrics: Arc::default(),
         tasks: Tasks::new(),
         places: Places::default(),
         usage: Usage::default(),

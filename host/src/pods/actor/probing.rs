@@ -28,9 +28,9 @@ pub(super) async fn next(probes: &mut Option<Box<Probes>>) -> Finding {
 impl Actor {
     /// Tells the probes what the provider says of the containers.
     pub(super) fn observe(&mut self, report: &PodStatus) {
-        let Some(runner) = self.shared.prober.as_ref().filter(|_| !self.shared.features().probes) else { return };
+        let Some(prober) = self.shared.prober.as_ref().filter(|_| !self.shared.features().probes) else { return };
         if self.probes.is_none() {
-            self.probes = Probes::new(self.key.clone(), &self.pod.get(), Some(&self.baseline.get()), runner.clone())
+            self.probes = Probes::new(self.key.clone(), &self.pod.get(), Some(&self.baseline.get()), prober.clone())
                 .map(Box::new);
         }
         if let Some(probes) = &mut self.probes {

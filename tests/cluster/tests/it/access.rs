@@ -10,7 +10,7 @@ use kube::{Client, Config};
 use serde_json::json;
 
 /// Each path of a kubelet with the right that it needs, and one that there is not.
-const PATHS: [(&str, &str); 16] = [
+const PATHS: [(&str, &str); 17] = [
     ("/healthz", "healthz"),
     ("/pods", "pods"),
     ("/runningpods/", "pods"),
@@ -19,6 +19,7 @@ const PATHS: [(&str, &str); 16] = [
     ("/metrics", "metrics"),
     ("/metrics/resource", "metrics"),
     ("/metrics/cadvisor", "metrics"),
+    ("/metrics/probes", "metrics"),
     ("/logs/", "log"),
     ("/checkpoint/n/p/c", "checkpoint"),
     ("/containerLogs/NAMESPACE/web/main", "proxy"),
@@ -104,7 +105,7 @@ async fn every_path_is_for_who_may_and_for_nobody_else() -> Result<()> {
         config.accept_invalid_certs = true;
     });
     let answers = statuses(&admin.await?, namespace).await?;
-    let served = [200, 200, 501, 200, 200, 200, 200, 200, 501, 501, 200, 400, 400, 400, 501, 404];
+    let served = [200, 200, 501, 200, 200, 200, 200, 200, 200, 501, 501, 200, 400, 400, 400, 501, 404];
     assert_eq!(answers, served);
     Ok(())
 }

@@ -17,7 +17,7 @@ use super::super::*;
 use crate::objects::{ObjectSource, Objects};
 use crate::pods::actor::NodeIdentity;
 use crate::pods::port::{EventSink, PodStore, WriteError};
-use crate::probes::Runner;
+use crate::probes::{Prober, Results, Runner};
 
 /// What happened, in order, such as `create u1` or `patch u1 Running`.
 #[derive(Default)]
@@ -256,10 +256,10 @@ impl World {
 
     /// Likewise, where `prober` finds out how containers are.
     pub(super) fn probed_by(prober: Arc<dyn Runner>) -> Self {
-        Self::with(&[], Some(prober), true)
+        Self::with(&[], Some(Prober { runner: prober, results: Results::default() }), true)
     }
 
-    fn with(known: &[&str], prober: Option<Arc<dyn Runner>>, update: bool) -> Self {
+    fn with(known: &[&str], prober: Option<Prober>, update: bool) -> Self {
         let journal = Arc::new(Journal::default());
         let features = Features { watch: true, update, refresh: true, ..Features::default() };
         let kinds = ["configMap", "projected"].map(str::to_owned).to_vec();
