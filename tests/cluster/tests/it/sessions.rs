@@ -1,5 +1,7 @@
 //! `kubectl exec`, `attach`, `cp` and `port-forward` with the real kubectl through the real API server, over both of its transports.
 
+mod terminal;
+
 use std::io::Write;
 use std::process::{Output, Stdio};
 
@@ -11,6 +13,8 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
+
+use terminal::Terminal;
 
 /// How kubectl speaks with the API server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,6 +96,34 @@ async fn what_is_typed_comes_back_whole_and_its_end_ends_the_command() -> Result
         // One that does not read ends all the same.
         let output = transport.run(&world, &["exec", "-i", "web", "--", "echo", "done"], typed.clone()).await?;
         assert_eq!((output.status.code(), text(&output.stdout)), (Some(0), "done\n".to_owned()), "{transport:?}");
+    }
+    Ok(())
+}
+
+/// Asks the shell until it says so: a size travels apart from what is typed, and may come later.
+async fn size_is(terminal: &mut Terminal, size: &str) -> Result<()> {
+    loop {
+        terminal.type_in("stty size\r")?;
+        if terminal.until("$ ").await?.contains(&format!("\r\n{size}\n")) {
+            return Ok(());
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_shell_in_a_terminal_knows_the_size_of_the_window_and_learns_when_it_changes() -> Result<()> {
+    let (world, _node) = one_pod("exec-terminal", &json!({})).await?;
+    for transport in BOTH {
+        let mut kubectl = transport.kubectl(&world);
+        kubectl.args(["exec", "-it", "web", "--", "sh"]);
+        let mut terminal = Terminal::run(&kubectl, 24, 80)?;
+        terminal.until("$ ").await?;
+        tokio::time::timeout(SOON, size_is(&mut terminal, "24 80")).await.context("24 80")??;
+        terminal.resize(50, 132)?;
+        tokio::time::timeout(SOON, size_is(&mut terminal, "50 132")).await.context("50 132")??;
+        terminal.type_in("exit 7\r")?;
+        let status = tokio::time::timeout(SOON, terminal.program.wait()).await??;
+        assert_eq!(status.code(), Some(7), "{transport:?}");
     }
     Ok(())
 }
