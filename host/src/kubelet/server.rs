@@ -50,6 +50,8 @@ pub(crate) async fn run(listener: TcpListener, tls: ServerConfig, router: Router
         };
         match accepted {
             Ok((stream, _)) => {
+                // Sessions say little at a time and wait for answers: with Nagle's algorithm each would wait 40 ms for an acknowledgement.
+                stream.set_nodelay(true).ok();
                 let connection = serve(stream, acceptor.clone(), router.clone(), tasks.clone(), place);
                 tasks.spawn("kubelet connection", connection);
             }

@@ -217,11 +217,11 @@ async fn ports_are_forwarded_one_after_the_other_and_many_at_once() -> Result<()
     for transport in BOTH {
         let forwarded = forward(&world, transport, 80).await?;
         let port = forwarded.port;
-        for number in 0..50 {
+        for number in 0..1000 {
             let answer = text(&get(port, &format!("/{number}")).await?);
             assert!(answer.ends_with(&format!("path /{number}\n")), "{transport:?} {number}: {answer}");
         }
-        let many = futures::future::join_all((0..50).map(|_| get(port, "/bytes/200000"))).await;
+        let many = futures::future::join_all((0..100).map(|_| get(port, "/bytes/200000"))).await;
         for answer in many {
             assert!(answer?.len() > 200_000, "{transport:?}");
         }
