@@ -12,6 +12,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Node;
+use pluglet_credentials::tls::serving_certificate;
 use pluglet_model::provider::{EventReceiver, Provider};
 use pluglet_wasm::{Limits, Metrics, ProviderOptions, WasmProvider, compile};
 use tokio::net::TcpListener;
@@ -123,7 +124,7 @@ async fn be_a_node(run: Run) -> Result<(), Error> {
     };
     let client_ca = client_ca(&run, &clients).await?;
     let tasks = Tasks::new();
-    let serving = tls::config(serving(&run, address, &tasks)?, &client_ca).map_err(Error::Tls)?;
+    let serving = tls::config(serving(&run, address)?, &client_ca).map_err(Error::Tls)?;
     let shutdown = shutdown::signals().map_err(Error::Runtime)?;
     let provider_name = found.name.clone();
     let (metrics, registry) = telemetry::metrics();
@@ -218,17 +219,11 @@ async fn client_ca(run: &Run, clients: &Clients) -> Result<Vec<Vec<u8>>, Error> 
 }
 
 /// What the kubelet server shows to its callers.
-fn serving(run: &Run, address: IpAddr, tasks: &Tasks) -> Result<Serving, Error> {
+fn serving(run: &Run, address: IpAddr) -> Result<Serving, Error> {
     let (Some(certificate), Some(key)) = (&run.tls_cert_file, &run.tls_private_key_file) else {
         return Ok(Serving::SelfSigned(vec![run.node_name.clone(), address.to_string()]));
     };
-    let files = tls::Files { certificate: certificate.clone(), key: key.clone() };
-    let reloaded = tls::Reloaded::open(files).map_err(|error| Error::Tls(tls::Error::Files(error)))?;
-    let (followed, cancel) = (reloaded.clone(), tasks.cancel_token());
-    tasks.spawn("serving certificate", async move {
-        cancel.run_until_cancelled(followed.follow()).await;
-    });
-    Ok(Serving::Files(reloaded))
+    serving_certificate(certificate.clone(), key.clone()).map(Serving::Files).map_err(Error::ServingCertificate)
 }
 
 fn state_dir(run: &Run) -> PathBuf {

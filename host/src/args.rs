@@ -115,7 +115,7 @@ pub(crate) struct Run {
     /// [default: what the cluster publishes, else the authority of the kubeconfig]
     #[arg(long, value_name = "FILE")]
     pub client_ca_file: Option<PathBuf>,
-    /// The kubelet server's own certificate, PEM, the intermediate ones behind it; looked at again every 30 s, as it is renewed.
+    /// The kubelet server's own certificate, PEM, the intermediate ones behind it; read again when it changes.
     /// [default: a self-signed one]
     #[arg(long, value_name = "FILE", requires = "tls_private_key_file")]
     pub tls_cert_file: Option<PathBuf>,

@@ -1,6 +1,6 @@
-//! Configurations of TLS clients: whom to trust, and with which certificate to answer when asked for one.
+//! Configurations of TLS clients: whom to trust, and with which certificate to answer when asked for one. And the certificate of a server.
 //!
-//! In: [`TlsOptions`]. Out: a [`ClientConfig`]. Invariant: certificates of servers are always checked. The cryptography provider is
+//! In: [`TlsOptions`]; certificates in files. Out: a [`ClientConfig`]; what a server shows. Invariant: certificates of servers are always checked. The cryptography provider is
 //! given with each configuration, so nothing has to be installed for the process.
 
 use std::path::PathBuf;
@@ -11,6 +11,7 @@ use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
+use rustls::server::ResolvesServerCert;
 use rustls::{ClientConfig, RootCertStore};
 
 use crate::FileError;
@@ -86,6 +87,19 @@ pub fn client_config(options: &TlsOptions) -> Result<ClientConfig, TlsError> {
 pub(crate) fn https_config(options: &TlsOptions) -> Result<ClientConfig, TlsError> {
     let roots = roots(options)?;
     if roots.is_empty() { Err(TlsError::NoRoots) } else { with_roots(options, roots) }
+}
+
+/// What a server shows: the certificate in a PEM file, what is between it and the authority behind it, and its key, not encrypted. Both files
+/// are read again when they change, for new connections; while they do not fit the earlier pair stays.
+///
+/// # Errors
+/// When a file cannot be read or is not what it should be, or when the key is not that of the certificate.
+pub fn serving_certificate(
+    certificate_file: PathBuf,
+    key_file: PathBuf,
+) -> Result<Arc<dyn ResolvesServerCert>, FileError> {
+    let files = ClientCertificate { certificate_file, key_file };
+    Ok(Arc::new(identity::Identity::open(files, Arc::new(ring::default_provider()))?))
 }
 
 fn with_roots(options: &TlsOptions, roots: RootCertStore) -> Result<ClientConfig, TlsError> {

@@ -184,6 +184,8 @@ impl<T: Clone> Watched<T> {
             Ok(value) => {
                 let digest = reader.digest.finalize().into();
                 if state.digest != digest {
+                    let files: Vec<_> = reader.stamps.iter().map(|(path, _)| path.display().to_string()).collect();
+                    tracing::info!(files = files.join(" "), "using what the files hold now");
                     state.value = value;
                     state.version += 1;
                     state.digest = digest;

@@ -40,6 +40,8 @@ pub(super) enum Error {
     },
     #[error("cannot find this machine's address: give --address IP")]
     Address(#[source] std::io::Error),
+    #[error("the serving certificate of --tls-cert-file and --tls-private-key-file cannot be used")]
+    ServingCertificate(#[source] pluglet_credentials::FileError),
     #[error("cannot serve TLS")]
     Tls(#[source] kubelet::tls::Error),
     #[error("cannot set up probes")]
@@ -61,6 +63,7 @@ impl Error {
             | Self::NoClientCa(_) => ExitCode::from(USAGE),
             Self::Listen { .. }
             | Self::Address(_)
+            | Self::ServingCertificate(_)
             | Self::Tls(_)
             | Self::Prober(_)
             | Self::Runtime(_)

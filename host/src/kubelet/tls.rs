@@ -3,15 +3,11 @@
 //! In: files or the node's name and address, client certificate authorities. Out: a rustls configuration. Invariant: a client certificate that does not
 //! chain to an authority fails the handshake; a connection without one stays anonymous.
 
-mod files;
-
 use std::sync::Arc;
 
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::WebPkiClientVerifier;
+use rustls::server::{ResolvesServerCert, WebPkiClientVerifier};
 use rustls::{RootCertStore, ServerConfig};
-
-pub(crate) use files::{Files, Reloaded};
 
 /// Why there is no TLS.
 #[derive(Debug, thiserror::Error)]
@@ -22,8 +18,6 @@ pub(crate) enum Error {
     ClientCa(#[source] rustls::Error),
     #[error("the client certificate check cannot be set up")]
     Verifier(#[source] rustls::server::VerifierBuilderError),
-    #[error("the serving certificate cannot be used")]
-    Files(#[source] files::Error),
     #[error("the serving certificate and its key do not fit")]
     ServingCertificate(#[source] rustls::Error),
 }
@@ -33,7 +27,7 @@ pub(crate) enum Serving {
     /// A fresh certificate for these names. API servers that were given no kubelet certificate authority accept it.
     SelfSigned(Vec<String>),
     /// What is in files, as it is renewed.
-    Files(Arc<Reloaded>),
+    Files(Arc<dyn ResolvesServerCert>),
 }
 
 /// The server's configuration.
@@ -50,7 +44,7 @@ pub(crate) fn config(serving: Serving, client_ca: &[Vec<u8>]) -> Result<ServerCo
         builder.with_client_cert_verifier(verifier.map_err(Error::Verifier)?)
     };
     let mut config = match serving {
-        Serving::Files(reloaded) => builder.with_cert_resolver(reloaded),
+        Serving::Files(certificate) => builder.with_cert_resolver(certificate),
         Serving::SelfSigned(names) => {
             let made = rcgen::generate_simple_self_signed(names).map_err(Error::SelfSigned)?;
             let key = PrivateKeyDer::try_from(made.signing_key.serialize_der())

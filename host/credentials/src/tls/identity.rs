@@ -1,6 +1,6 @@
-//! The certificate that a client answers with.
+//! The certificate that this side shows.
 //!
-//! In: its files. Out: what rustls shows to a server. Invariant: certificate and key belong together; while the files hold something
+//! In: its files. Out: what rustls shows to the other side, be it a server or a client. Invariant: certificate and key belong together; while the files hold something
 //! else (one of the two has been replaced already), the earlier pair stays.
 
 use std::fmt;
@@ -11,6 +11,7 @@ use rustls::client::ResolvesClientCert;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
 use super::ClientCertificate;
@@ -57,8 +58,55 @@ impl ResolvesClientCert for Identity {
     }
 }
 
+impl ResolvesServerCert for Identity {
+    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.watched.current().0)
+    }
+}
+
 impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Identity").field("files", &self.files).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustls::crypto::ring;
+
+    use super::*;
+
+    fn write(files: &ClientCertificate, name: &str) {
+        let made = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
+        std::fs::write(&files.certificate_file, made.cert.pem()).unwrap();
+        std::fs::write(&files.key_file, made.signing_key.serialize_pem()).unwrap();
+    }
+
+    #[test]
+    fn a_renewed_pair_is_shown_and_half_of_one_is_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        let files = ClientCertificate { certificate_file: at("tls.crt"), key_file: at("tls.key") };
+        let open = || Identity::open(files.clone(), Arc::new(ring::default_provider()));
+        assert!(matches!(open().unwrap_err(), FileError::Read { path, .. } if path == files.certificate_file));
+        write(&files, "one");
+        let identity = open().unwrap();
+        let looked = || (identity.watched.reread().0.cert.clone(), identity.watched.current().1);
+        let (first, version) = looked();
+        assert_eq!(version, 0);
+        // Of the next pair only the certificate is there yet.
+        let key = std::fs::read(&files.key_file).unwrap();
+        write(&files, "two");
+        let new_key = std::fs::read(&files.key_file).unwrap();
+        std::fs::write(&files.key_file, key).unwrap();
+        assert!(matches!(open().unwrap_err(), FileError::Parse { path, .. } if path == files.key_file));
+        assert_eq!(looked(), (first.clone(), 0));
+        std::fs::write(&files.key_file, new_key).unwrap();
+        let (second, version) = looked();
+        assert_eq!(version, 1);
+        assert_ne!(second, first);
+        std::fs::write(&files.certificate_file, "").unwrap();
+        assert!(matches!(open().unwrap_err(), FileError::Empty { path } if path == files.certificate_file));
+        assert_eq!(looked(), (second, 1));
     }
 }
