@@ -64,15 +64,12 @@ pub(crate) async fn exec(
     Path(path): Path<String>,
     RawQuery(query): RawQuery,
     request: Request,
-) -> Response {
-    let begin = || {
-        let target = Target::find(&rooms, &segments(&path))?;
-        target.offered(&rooms, |features| features.exec, "run commands in containers")?;
-        let options = Options::parse(query.as_deref().unwrap_or_default());
-        let command = options.command()?;
-        remote_command(&rooms, request, target, &options, Action::Exec(command))
-    };
-    begin().unwrap_or_else(Refusal::into_response)
+) -> Result<Response, Refusal> {
+    let target = Target::find(&rooms, &segments(&path))?;
+    target.offered(&rooms, |features| features.exec, "run commands in containers")?;
+    let options = Options::parse(query.as_deref().unwrap_or_default());
+    let command = options.command()?;
+    remote_command(&rooms, request, target, &options, Action::Exec(command))
 }
 
 /// `/attach/{namespace}/{pod}/{container}`, and the same with a UID.
@@ -81,14 +78,11 @@ pub(crate) async fn attach(
     Path(path): Path<String>,
     RawQuery(query): RawQuery,
     request: Request,
-) -> Response {
-    let begin = || {
-        let target = Target::find(&rooms, &segments(&path))?;
-        target.offered(&rooms, |features| features.attach, "attach to containers")?;
-        let options = Options::parse(query.as_deref().unwrap_or_default());
-        remote_command(&rooms, request, target, &options, Action::Attach)
-    };
-    begin().unwrap_or_else(Refusal::into_response)
+) -> Result<Response, Refusal> {
+    let target = Target::find(&rooms, &segments(&path))?;
+    target.offered(&rooms, |features| features.attach, "attach to containers")?;
+    let options = Options::parse(query.as_deref().unwrap_or_default());
+    remote_command(&rooms, request, target, &options, Action::Attach)
 }
 
 /// `/portForward/{namespace}/{pod}`, and the same with a UID.
@@ -97,18 +91,15 @@ pub(crate) async fn port_forward(
     Path(path): Path<String>,
     RawQuery(query): RawQuery,
     mut request: Request,
-) -> Response {
-    let mut begin = || {
-        let target = Target::of_pod(&rooms, &segments(&path))?;
-        target.offered(&rooms, |features| features.port_forward, "forward ports")?;
-        let place = rooms.places.take()?;
-        let forwarding = forwarding::Forwarding { provider: rooms.provider.clone(), key: target.key };
-        let query = query.as_deref().unwrap_or_default();
-        let (response, session) = forwarding::begin(&mut request, query, forwarding)?;
-        rooms.spawn_session(place, session);
-        Ok(response)
-    };
-    begin().unwrap_or_else(Refusal::into_response)
+) -> Result<Response, Refusal> {
+    let target = Target::of_pod(&rooms, &segments(&path))?;
+    target.offered(&rooms, |features| features.port_forward, "forward ports")?;
+    let place = rooms.places.take()?;
+    let forwarding = forwarding::Forwarding { provider: rooms.provider.clone(), key: target.key };
+    let query = query.as_deref().unwrap_or_default();
+    let (response, session) = forwarding::begin(&mut request, query, forwarding)?;
+    rooms.spawn_session(place, session);
+    Ok(response)
 }
 
 fn segments(path: &str) -> Vec<&str> {

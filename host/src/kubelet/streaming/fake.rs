@@ -82,6 +82,11 @@ impl Provider for Pod {
     async fn stop(&self, _: Duration) {}
 }
 
+/// Bytes on a stream.
+pub(super) fn data(stream: u32, text: impl Into<Bytes>, fin: bool) -> Frame {
+    Frame::Data { stream, fin, bytes: text.into() }
+}
+
 /// The client's side of a SPDY connection.
 pub(super) struct Client {
     read: FramedRead<ReadHalf<DuplexStream>, FrameDecoder>,
@@ -114,6 +119,6 @@ impl Client {
     }
 
     pub(super) async fn data(&mut self, stream: u32, text: &'static str, fin: bool) {
-        self.say(Frame::Data { stream, fin, bytes: text.into() }).await;
+        self.say(data(stream, text, fin)).await;
     }
 }

@@ -22,7 +22,7 @@ const ACCEPTED: HeaderName = HeaderName::from_static("x-accepted-stream-protocol
 
 /// Why a request is answered without a session.
 #[derive(Debug)]
-pub(super) struct Refusal {
+pub(crate) struct Refusal {
     pub(super) status: StatusCode,
     pub(super) text: String,
     /// The stream protocols that would do.
@@ -41,9 +41,11 @@ impl Refusal {
     pub(super) fn not_found(text: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, text)
     }
+}
 
+impl IntoResponse for Refusal {
     /// A `metav1.Status`: the API server passes its message on to the user as it is; of a plain text it makes "unable to upgrade connection".
-    pub(super) fn into_response(self) -> Response {
+    fn into_response(self) -> Response {
         let reason = match self.status {
             StatusCode::BAD_REQUEST => "BadRequest",
             StatusCode::FORBIDDEN => "Forbidden",

@@ -3,6 +3,7 @@
 //! In: an exit code, or why there is none. Out: a `metav1.Status`, or the text of older protocols. Invariant: something is always said: for some
 //! clients silence is success.
 
+use bytes::Bytes;
 use pluglet_model::provider::Error;
 use serde_json::{Value, json};
 
@@ -22,12 +23,17 @@ impl Outcome {
         }
     }
 
+    /// What to say of it on the error stream: since v4 of the protocol a Status, always; before, a text.
+    pub(super) fn told(&self, as_status: bool) -> Option<Bytes> {
+        if as_status { Some(self.status().to_string().into()) } else { self.text().map(Bytes::from) }
+    }
+
     /// Since v4 of the protocol (`remotecommand.NonZeroExitCodeReason`).
-    pub(super) fn status(&self) -> Value {
+    fn status(&self) -> Value {
         match self {
             Self::Exited(0) => json!({ "metadata": {}, "status": "Success" }),
             Self::Exited(code) => {
-                let told = told(*code).to_string();
+                let told = readable(*code).to_string();
                 // The kind of a cause is spelled "reason".
                 let causes = json!([{ "reason": "ExitCode", "message": told }]);
                 json!({
@@ -44,7 +50,7 @@ impl Outcome {
     }
 
     /// Before v4: nothing for a success.
-    pub(super) fn text(&self) -> Option<String> {
+    fn text(&self) -> Option<String> {
         match self {
             Self::Exited(0) => None,
             Self::Exited(code) => Some(format!("command terminated with non-zero exit code: {code}")),
@@ -54,7 +60,7 @@ impl Outcome {
 }
 
 /// Clients read 0 to 255, and anything else as a broken protocol. What failed must not be told as 0.
-fn told(code: i32) -> u8 {
+fn readable(code: i32) -> u8 {
     u8::try_from(code).unwrap_or(match code.to_le_bytes() {
         [0, ..] => u8::MAX,
         [low, ..] => low,

@@ -9,13 +9,13 @@ use axum::extract::Request;
 use axum::response::Response;
 use bytes::Bytes;
 use futures::FutureExt;
-use pluglet_model::session::TerminalSize;
 use pluglet_spdy::{Connection, Incoming, Reader, Reset, Writer};
-use tokio::sync::{mpsc, watch};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tracing::debug;
 
-use super::client::{Client, Output, Sizes, WAITING_INPUT, terminal};
+use super::client::{Client, Output, Sizes, WAITING_INPUT};
 use super::command::Command;
 use super::handshake::{self, Refusal, Session};
 use super::outcome::Outcome;
@@ -43,23 +43,34 @@ pub(super) fn begin(request: &mut Request, streams: Streams, command: Command) -
     };
     let session = async move {
         let Some(io) = pending.connection().await else { return };
-        let (connection, incoming) = Connection::new(io, IDLE);
-        let mut running = pin!(connection.run());
-        let outcome = tokio::select! {
-            // Dropping the command is how its end is told to the provider.
-            outcome = &mut running => outcome,
-            served = serve(incoming, streams, version, command) => match served {
-                // Nothing was begun: dropping the connection is the only answer that there is.
-                Err(why) => return debug!(why, "a session did not begin"),
-                Ok(()) => match timeout(LINGER, running).await {
-                    Ok(outcome) => outcome,
-                    Err(_) => return debug!("a client did not close its connection"),
-                },
-            },
-        };
-        debug!(?outcome, "the connection of a session ended");
+        let served = converse(io, |incoming| serve(incoming, streams, version, command)).await;
+        if let Err(why) = served {
+            debug!(why, "a session did not begin");
+        }
     };
     Ok((response, session.boxed()))
+}
+
+/// Runs a connection while `serve` does what its client wants. Once that is done it is the client that closes.
+///
+/// # Errors
+/// Those of `serve`: nothing was begun, and dropping the connection is the only answer that there is.
+pub(super) async fn converse<E, F: Future<Output = Result<(), E>>>(
+    io: impl AsyncRead + AsyncWrite,
+    serve: impl FnOnce(Incoming) -> F,
+) -> Result<(), E> {
+    let (connection, incoming) = Connection::new(io, IDLE);
+    let mut running = pin!(connection.run());
+    let outcome = tokio::select! {
+        // Dropping what is served is how the client's end is told to the provider.
+        outcome = &mut running => Ok(outcome),
+        served = serve(incoming) => {
+            served?;
+            timeout(LINGER, running).await
+        }
+    };
+    debug!(?outcome, "a connection ended");
+    Ok(())
 }
 
 async fn serve(
@@ -75,7 +86,7 @@ async fn serve(
     drop(incoming);
     let Opened { error, stdin, stdout, stderr, resize } = streams;
     let (input, from_client) = mpsc::channel(WAITING_INPUT);
-    let (sizes, from_terminal) = terminal();
+    let (sizes, from_terminal) = Sizes::channel();
     let (stdin, stdin_writer) = stdin.unzip();
     let (resize, resize_writer) = resize.unzip();
     let client = Client {
@@ -100,17 +111,13 @@ async fn serve(
     for writer in stdin_writer.iter().chain(&resize_writer) {
         writer.reset(Reset::Cancel).await;
     }
-    if let Some(text) = told(&outcome, version) {
-        error.send(text).await.ok();
+    if let Some(told) = outcome.told(version.status) {
+        error.send(told).await.ok();
     }
     for writer in stdout.iter().chain(&stderr).chain([&error]) {
         writer.finish().await.ok();
     }
     Ok(())
-}
-
-fn told(outcome: &Outcome, version: Version) -> Option<Bytes> {
-    if version.status { Some(outcome.status().to_string().into()) } else { outcome.text().map(Bytes::from) }
 }
 
 /// The streams of a session.
@@ -165,14 +172,11 @@ async fn pump(from: Option<Reader>, to: mpsc::Sender<Bytes>) {
     }
 }
 
-async fn pump_sizes(from: Option<Reader>, to: watch::Sender<Option<TerminalSize>>) {
+async fn pump_sizes(from: Option<Reader>, mut to: Sizes) {
     let Some(mut from) = from else { return };
-    let mut sizes = Sizes::default();
     while let Ok(Some(bytes)) = from.next().await {
-        match sizes.take(&bytes) {
-            Ok(Some(size)) => drop(to.send_replace(Some(size))),
-            Ok(None) => {}
-            Err(error) => return debug!(%error, "a client sent a size that is none"),
+        if to.hear(&bytes).is_err() {
+            return;
         }
     }
 }

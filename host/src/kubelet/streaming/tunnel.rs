@@ -13,7 +13,6 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tracing::debug;
 
 use super::forwarding::{self, Forwarding};
@@ -24,19 +23,14 @@ use super::{LINGER, websocket};
 pub(super) const PROTOCOL: &str = "SPDY/3.1+portforward.k8s.io";
 /// Bytes that wait in each direction.
 const WAITING: usize = 64 * 1024;
-/// As for remote commands.
-const LONGEST_MESSAGE: usize = 1 << 20;
 
 /// Answers the request; what follows forwards.
 pub(super) fn begin(request: &mut Request, forwarding: Forwarding) -> Result<(Response, Session), Refusal> {
     let (_, response, pending) = websocket::agree(request, &[PROTOCOL], PROTOCOL)?;
     let session = async move {
         let Some(io) = pending.connection().await else { return };
-        let config =
-            WebSocketConfig::default().max_message_size(Some(LONGEST_MESSAGE)).max_frame_size(Some(LONGEST_MESSAGE));
-        let socket = WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await;
         let (inside, outside) = duplex(WAITING);
-        let (to_client, from_client) = socket.split();
+        let (to_client, from_client) = websocket::open(io).await.split();
         let (from_inside, to_inside) = split(outside);
         let mut outwards = pin!(outwards(from_inside, to_client));
         tokio::select! {

@@ -29,9 +29,9 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tracing::debug;
 
-use super::IDLE;
 use super::client::Gone;
 use super::handshake::{self, Pending, Refusal};
+use super::{IDLE, LINGER};
 
 /// Longest message that is taken. Clients send 32 KiB; without a limit one message could fill the memory.
 const LONGEST_MESSAGE: usize = 1 << 20;
@@ -134,12 +134,16 @@ pub(super) struct Messages<T> {
     sent: Arc<AtomicU64>,
 }
 
+/// The messages of a connection that was agreed on.
+pub(super) async fn open<T: AsyncRead + AsyncWrite + Unpin>(io: T) -> WebSocketStream<T> {
+    let config =
+        WebSocketConfig::default().max_message_size(Some(LONGEST_MESSAGE)).max_frame_size(Some(LONGEST_MESSAGE));
+    WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await
+}
+
 impl<T: AsyncRead + AsyncWrite + Unpin> Conversation<T> {
     pub(super) async fn new(io: T, form: Form) -> Self {
-        let config =
-            WebSocketConfig::default().max_message_size(Some(LONGEST_MESSAGE)).max_frame_size(Some(LONGEST_MESSAGE));
-        let socket = WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await;
-        let (outgoing, stream) = socket.split();
+        let (outgoing, stream) = open(io).await.split();
         let (messages, queue) = mpsc::channel(UNSENT);
         let sent = Arc::new(AtomicU64::new(0));
         let incoming = Messages { stream, form, sent: sent.clone() };
@@ -191,6 +195,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Messages<T> {
                 return framed;
             }
         }
+    }
+
+    /// All senders are gone: what is queued is sent, and the client closes.
+    pub(super) async fn close(&mut self, writing: impl Future<Output = ()>) {
+        let closed = async { while self.next().await.is_some() {} };
+        timeout(LINGER, async { tokio::join!(writing, closed) }).await.ok();
     }
 }
 

@@ -4,21 +4,21 @@
 //! time is dropped, and so is one that is over.
 
 use std::collections::HashMap;
-use std::pin::pin;
+use std::convert::Infallible;
 
 use axum::extract::Request;
 use axum::response::Response;
 use bytes::Bytes;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
-use pluglet_spdy::{Connection, Incoming, Opened, Reader, Reset, Writer};
+use pluglet_spdy::{Incoming, Opened, Reader, Reset, Writer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep_until};
 use tracing::debug;
 
 use super::super::client::Gone;
 use super::super::handshake::{self, Refusal, Session};
-use super::super::{IDLE, LINGER, STREAM_CREATION};
+use super::super::{STREAM_CREATION, spdy};
 use super::{Ends, Forwarding};
 
 const PROTOCOL: &str = "portforward.k8s.io";
@@ -38,16 +38,8 @@ pub(super) fn begin(request: &mut Request, forwarding: Forwarding) -> Result<(Re
 
 /// Forwards what comes over a SPDY connection, until it ends.
 pub(in super::super) async fn run(io: impl AsyncRead + AsyncWrite, forwarding: Forwarding) {
-    let (connection, incoming) = Connection::new(io, IDLE);
-    let mut running = pin!(connection.run());
-    let outcome = tokio::select! {
-        outcome = &mut running => outcome,
-        () = serve(incoming, &forwarding) => match tokio::time::timeout(LINGER, running).await {
-            Ok(outcome) => outcome,
-            Err(_) => return,
-        },
-    };
-    debug!(?outcome, "the connection of a port-forward ended");
+    let serve = |incoming| serve(incoming, &forwarding).map(Ok::<_, Infallible>);
+    let Ok(()) = spdy::converse(io, serve).await;
 }
 
 /// A connection of which only one half has come.

@@ -7,7 +7,7 @@ use pluglet_spdy::Reset;
 use pluglet_spdy::frame::Frame;
 use tokio::time::Instant;
 
-use super::super::fake::{Client, Pod};
+use super::super::fake::{Client, Pod, data};
 use super::{Forwarding, run};
 
 /// A client, and what must be polled to serve it.
@@ -15,10 +15,6 @@ fn connect(pod: Pod) -> (Client, impl Future<Output = ()>) {
     let (client, theirs) = Client::new();
     let forwarding = Forwarding { provider: Arc::new(pod), key: PodKey::new("u", "n", "p") };
     (client, run(theirs, forwarding))
-}
-
-fn data(stream: u32, text: &'static str, fin: bool) -> Frame {
-    Frame::Data { stream, fin, bytes: text.into() }
 }
 
 #[tokio::test(start_paused = true)]

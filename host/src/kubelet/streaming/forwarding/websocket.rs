@@ -10,10 +10,8 @@ use bytes::Bytes;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
 use tokio::sync::mpsc;
-use tokio::time::timeout;
 use tracing::debug;
 
-use super::super::LINGER;
 use super::super::client::Gone;
 use super::super::handshake::{Refusal, Session};
 use super::super::websocket::{self, Conversation, Form, Frames};
@@ -66,8 +64,7 @@ pub(super) fn begin(
             () = over => {}
         }
         drop(frames);
-        let closed = async { while incoming.next().await.is_some() {} };
-        timeout(LINGER, async { tokio::join!(writing, closed) }).await.ok();
+        incoming.close(writing).await;
     };
     Ok((response, session.boxed()))
 }

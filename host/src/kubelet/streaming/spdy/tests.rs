@@ -7,7 +7,7 @@ use pluglet_spdy::frame::Frame;
 use tokio::time::Instant;
 
 use super::super::command::Action;
-use super::super::fake::{Client, Pod};
+use super::super::fake::{Client, Pod, data};
 use super::*;
 
 const ALL: Streams = Streams { stdin: true, stdout: true, stderr: true, tty: false };
@@ -16,7 +16,6 @@ const NEWEST: Version = Version { status: true, resize: true };
 /// A client, and what must be polled to serve it.
 fn connect(version: Version) -> (Client, impl Future<Output = Result<(), &'static str>>) {
     let (client, theirs) = Client::new();
-    let (connection, incoming) = Connection::new(theirs, IDLE);
     let command = Command {
         provider: Arc::new(Pod::default()),
         key: PodKey::new("u", "n", "p"),
@@ -24,29 +23,13 @@ fn connect(version: Version) -> (Client, impl Future<Output = Result<(), &'stati
         tty: false,
         action: Action::Exec(vec!["cat".to_owned()]),
     };
-    let served = async move {
-        let mut running = pin!(connection.run());
-        let outcome = tokio::select! {
-            _ = &mut running => return Err("the client went first"),
-            outcome = serve(incoming, ALL, version, command) => outcome,
-        };
-        // As `begin` does: what did not begin is dropped at once.
-        if outcome.is_ok() {
-            running.await.ok();
-        }
-        outcome
-    };
-    (client, served)
+    (client, converse(theirs, move |incoming| serve(incoming, ALL, version, command)))
 }
 
 async fn open_all(client: &mut Client) {
     for (stream, kind) in [(1, "error"), (3, "stdin"), (5, "stdout"), (7, "stderr")] {
         client.open(stream, kind).await;
     }
-}
-
-fn data(stream: u32, text: impl Into<Bytes>, fin: bool) -> Frame {
-    Frame::Data { stream, fin, bytes: text.into() }
 }
 
 #[tokio::test(start_paused = true)]
@@ -59,7 +42,7 @@ async fn the_outcome_comes_after_all_output_and_every_stream_is_finished() {
         output.sort_by_key(|frame| if let Frame::Data { stream, .. } = frame { *stream } else { 0 });
         assert_eq!(output, [data(5, "typed", false), data(7, "err", false)]);
         assert_eq!(client.hear().await, Frame::RstStream { stream: 3, status: Reset::Cancel as u32 });
-        let status = Outcome::Exited(3).status().to_string();
+        let status = Outcome::Exited(3).told(true).unwrap();
         assert_eq!(client.hear().await, data(1, status, false));
         for stream in [5, 7, 1] {
             assert_eq!(client.hear().await, data(stream, "", true));

@@ -9,14 +9,11 @@ use axum::extract::Request;
 use axum::response::Response;
 use bytes::Bytes;
 use futures::FutureExt;
-use pluglet_model::session::TerminalSize;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{mpsc, watch};
-use tokio::time::timeout;
+use tokio::sync::mpsc;
 use tracing::debug;
 
-use super::super::LINGER;
-use super::super::client::{Client, Output, Sizes, WAITING_INPUT, terminal};
+use super::super::client::{Client, Output, Sizes, WAITING_INPUT};
 use super::super::command::Command;
 use super::super::handshake::{Refusal, Session};
 use super::super::target::Streams;
@@ -65,9 +62,7 @@ pub(in super::super) fn begin(
             () = &mut writing => return,
             go_on = serve(&mut incoming, frames, streams, version, command) => if !go_on { return },
         }
-        // All senders are gone: what is queued is sent, and the client closes.
-        let closed = async { while incoming.next().await.is_some() {} };
-        timeout(LINGER, async { tokio::join!(writing, closed) }).await.ok();
+        incoming.close(writing).await;
     };
     Ok((response, session.boxed()))
 }
@@ -81,7 +76,7 @@ async fn serve<T: AsyncRead + AsyncWrite + Unpin>(
     command: Command,
 ) -> bool {
     let (input, from_client) = mpsc::channel(WAITING_INPUT);
-    let (sizes, from_terminal) = terminal();
+    let (sizes, from_terminal) = Sizes::channel();
     let output = |wanted: bool, channel| wanted.then(|| Output::WebSocket(frames.clone(), channel));
     let client = Client {
         stdin: from_client,
@@ -100,16 +95,14 @@ async fn serve<T: AsyncRead + AsyncWrite + Unpin>(
     if frames.send(first, Bytes::new()).await.is_err() {
         return false;
     }
-    let resize = wanted.tty.then(|| (Sizes::default(), sizes));
-    let input = Input { stdin: wanted.stdin.then_some(input), resize };
+    let input = Input { stdin: wanted.stdin.then_some(input), resize: wanted.tty.then_some(sizes) };
     let outcome = tokio::select! {
         outcome = command.run(client) => outcome,
         () = input.read(incoming, &frames, version) => return false,
     };
     let Some(outcome) = outcome else { return false };
-    let told = if version.status { Some(outcome.status().to_string()) } else { outcome.text() };
-    if let Some(told) = told {
-        frames.send(ERROR, told.into()).await.ok();
+    if let Some(told) = outcome.told(version.status) {
+        frames.send(ERROR, told).await.ok();
     }
     frames.close().await;
     true
@@ -119,7 +112,7 @@ async fn serve<T: AsyncRead + AsyncWrite + Unpin>(
 struct Input {
     stdin: Option<mpsc::Sender<Bytes>>,
     /// None without a terminal, and once something came that is no size: nothing is kept of what cannot be read.
-    resize: Option<(Sizes, watch::Sender<Option<TerminalSize>>)>,
+    resize: Option<Sizes>,
 }
 
 impl Input {
@@ -133,25 +126,13 @@ impl Input {
         while let Some((channel, bytes)) = incoming.next().await {
             match channel {
                 STDIN => self.type_in(bytes, frames).await,
-                RESIZE => self.resized(&bytes),
+                RESIZE if self.resize.as_mut().is_some_and(|sizes| sizes.hear(&bytes).is_err()) => self.resize = None,
                 CLOSE if version.close => match bytes.as_ref() {
                     [STDIN] => self.stdin = None,
                     [_] => {}
                     _ => return debug!("a client closed a channel that is none"),
                 },
                 _ => {}
-            }
-        }
-    }
-
-    fn resized(&mut self, bytes: &[u8]) {
-        let Some((sizes, told)) = &mut self.resize else { return };
-        match sizes.take(bytes) {
-            Ok(Some(size)) => drop(told.send_replace(Some(size))),
-            Ok(None) => {}
-            Err(error) => {
-                debug!(%error, "a client sent a size that is none");
-                self.resize = None;
             }
         }
     }
