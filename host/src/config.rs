@@ -225,16 +225,5 @@ fn repeated(node: &Node, path: &str, report: &Report) {
     }
 }
 
-/// An error and its sources on one line.
-fn text_of(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(&format!(": {cause}"));
-        source = cause.source();
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests;

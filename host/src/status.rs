@@ -44,6 +44,26 @@ pub(crate) struct Facts<'a> {
     pub now: &'a Time,
 }
 
+impl<'a> Facts<'a> {
+    /// Of a pod of which nothing else is known.
+    pub(crate) fn of(pod: &'a Pod, baseline: &'a PodStatus, now: &'a Time) -> Self {
+        Self {
+            pod,
+            generation: None,
+            baseline,
+            report: None,
+            held: None,
+            failed: false,
+            stopped: false,
+            allocated: None,
+            resize: None,
+            probed: &unprobed,
+            host_ip: "",
+            now,
+        }
+    }
+}
+
 /// Why a pod does not run.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Held<'a> {
@@ -112,20 +132,7 @@ pub(crate) fn translate(facts: &Facts<'_>) -> PodStatus {
 pub(crate) fn has_ended(pod: &Pod, report: &PodStatus) -> bool {
     let empty = PodStatus::default();
     let now = Time(k8s_openapi::jiff::Timestamp::UNIX_EPOCH);
-    let facts = Facts {
-        pod,
-        generation: None,
-        baseline: &empty,
-        report: Some(report),
-        held: None,
-        failed: false,
-        stopped: false,
-        allocated: None,
-        resize: None,
-        probed: &unprobed,
-        host_ip: "",
-        now: &now,
-    };
+    let facts = Facts { report: Some(report), ..Facts::of(pod, &empty, &now) };
     phase::decide(&facts, &containers::translate(&facts)).is_terminal()
 }
 

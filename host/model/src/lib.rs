@@ -3,8 +3,10 @@
 //! In: nothing. Out: types that every other part of the host uses. Invariant: no I/O, no Kubernetes client, no WebAssembly engine;
 //! the [`provider::Provider`] trait is a port that the `wasm` crate implements and the rest of the host calls.
 
+mod chain;
 pub mod pod;
 pub mod provider;
 pub mod session;
 
+pub use chain::chain;
 pub use pod::{PodKey, PodPlan};

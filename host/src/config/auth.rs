@@ -7,10 +7,11 @@ use std::path::PathBuf;
 
 use http::HeaderName;
 use pluglet_credentials::{Auth, AwsSigV4, Credential, CredentialError, OAuth2};
+use pluglet_model::chain;
 
+use super::Environment;
 use super::fields::{Field, Fields};
 use super::report::child;
-use super::{Environment, text_of};
 
 mod azure;
 
@@ -101,7 +102,7 @@ pub(super) fn read(field: &Field<'_>, environment: Environment<'_>) -> Option<Au
     match Credential::new(&auth) {
         Ok(_) => Some(auth),
         Err(error) => {
-            let text = text_of(&error);
+            let text = chain(&error);
             match setting(&error).and_then(|key| kind.node.entry(key)) {
                 Some(entry) => kind.report.wrong(entry.node.at, &child(&kind.path, &entry.key), text),
                 None => kind.wrong(text),

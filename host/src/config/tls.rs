@@ -3,11 +3,11 @@
 //! In: a `tls` mapping. Out: [`TlsOptions`] and the server's name. Invariant: files that are named can be read and hold what they should.
 
 use pluglet_credentials::tls::{ClientCertificate, TlsOptions, client_config};
+use pluglet_model::chain;
 use rustls::pki_types::ServerName;
 
 use super::fields::Field;
 use super::report::quoted;
-use super::text_of;
 
 /// Reads it. `is_tls` is whether the endpoint speaks TLS at all.
 pub(super) fn read(field: &Field<'_>, is_tls: bool) -> (TlsOptions, Option<String>) {
@@ -46,7 +46,7 @@ pub(super) fn read(field: &Field<'_>, is_tls: bool) -> (TlsOptions, Option<Strin
     if field.report.len() == before
         && let Err(error) = client_config(&options)
     {
-        field.wrong(text_of(&error));
+        field.wrong(chain(&error));
     }
     (options, server_name)
 }

@@ -16,7 +16,7 @@
 mod client;
 mod command;
 #[cfg(test)]
-mod fake;
+pub(super) mod fake;
 mod forwarding;
 mod handshake;
 mod outcome;

@@ -3,7 +3,6 @@
 //! In: a connection, a request, a deadline. Out: an [`Answer`], or how far it got. Invariant: the connection is polled in place and ends
 //! with the exchange: no task is left behind; what the other side can make the host keep is limited.
 
-use std::error::Error;
 use std::pin::pin;
 
 use bytes::Bytes;
@@ -16,6 +15,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::TokioIo;
+use pluglet_model::chain;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 
@@ -149,15 +149,4 @@ impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for InPlace
         // Nobody takes it any more: the exchange is over.
         let _ = self.0.send(future.boxed());
     }
-}
-
-/// An error with its causes.
-pub(super) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

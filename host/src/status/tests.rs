@@ -42,20 +42,7 @@ fn runs() -> Value {
 }
 
 fn facts<'a>(pod: &'a Pod, baseline: &'a PodStatus, report: Option<&'a PodStatus>, now: &'a Time) -> Facts<'a> {
-    Facts {
-        pod,
-        baseline,
-        report,
-        held: None,
-        failed: false,
-        stopped: false,
-        allocated: None,
-        resize: None,
-        probed: &unprobed,
-        host_ip: "10.0.0.1",
-        generation: pod.metadata.generation,
-        now,
-    }
+    Facts { report, host_ip: "10.0.0.1", generation: pod.metadata.generation, ..Facts::of(pod, baseline, now) }
 }
 
 fn held<'a>(reason: &'a str, message: &'a str) -> Held<'a> {

@@ -17,7 +17,7 @@ mod bytes;
 mod input;
 
 pub(crate) use bytes::ToChunks;
-pub(crate) use input::{FromChunks, FromItems};
+pub(crate) use input::{FromChunks, FromItems, Rest};
 
 /// Makes of one item of the guest what goes on: one, or several where it was too long for one.
 type Convert<T, U> = fn(T, &mut VecDeque<U>);

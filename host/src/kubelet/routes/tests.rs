@@ -1,47 +1,14 @@
 //! Who gets in, and what the paths answer, without a socket.
 
-use std::time::Duration;
-
 use async_trait::async_trait;
 use axum::body::Body;
 use axum::http::Request;
 use http_body_util::BodyExt;
-use k8s_openapi::api::core::v1::PodStatus;
-use pluglet_model::provider::{Error, Health, LogRequest, LogStream};
-use pluglet_model::{PodKey, PodPlan};
-use tokio::sync::watch;
 use tower::ServiceExt;
 
 use super::*;
 use crate::kubelet::auth::Caller;
-
-struct Nobody;
-
-#[async_trait]
-impl Provider for Nobody {
-    fn health(&self) -> watch::Receiver<Health> {
-        watch::channel(Health::default()).1
-    }
-    async fn create(&self, _: &PodPlan) -> Result<PodStatus, Error> {
-        Err(Error::NotFound)
-    }
-    async fn update(&self, _: &PodPlan) -> Result<PodStatus, Error> {
-        Err(Error::NotFound)
-    }
-    async fn delete(&self, _: &PodKey, _: Duration) -> Result<(), Error> {
-        Err(Error::NotFound)
-    }
-    async fn status(&self, _: &PodKey) -> Result<PodStatus, Error> {
-        Err(Error::NotFound)
-    }
-    async fn list(&self) -> Result<Vec<(PodKey, PodStatus)>, Error> {
-        Err(Error::NotFound)
-    }
-    async fn logs(&self, _: &PodKey, _: LogRequest) -> Result<LogStream, Error> {
-        Err(Error::NotFound)
-    }
-    async fn stop(&self, _: Duration) {}
-}
+use crate::kubelet::streaming::fake::Pod;
 
 /// Lets only the user `good` in; for `broken` no review can be made.
 struct Reviews;
@@ -61,7 +28,7 @@ impl Authorizer for Reviews {
 
 fn rooms() -> Rooms {
     Rooms {
-        provider: Arc::new(Nobody),
+        provider: Arc::new(Pod::default()),
         pods: Arc::default(),
         metrics: Arc::default(),
         probe_metrics: Arc::default(),

@@ -1,4 +1,4 @@
-//! A pod and a client for tests of sessions.
+//! A pod and a client for tests of what a node serves.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -18,7 +18,7 @@ use tokio_util::codec::{FramedRead, FramedWrite};
 
 /// A pod that says "bye", closes its side at once, and reads on.
 #[derive(Default)]
-pub(super) struct Pod {
+pub(in crate::kubelet) struct Pod {
     /// What it has read until the client's end.
     pub(super) read: Arc<Mutex<Option<Vec<u8>>>>,
     /// It refuses connections.

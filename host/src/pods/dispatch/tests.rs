@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::status::Facts;
 use world::*;
 
 #[tokio::test(start_paused = true)]
@@ -51,19 +52,11 @@ async fn after_a_restart_a_pod_that_both_sides_know_is_left_alone() {
         let pod = object("u1", 1, json!({}));
         let (baseline, report) = (PodStatus::default(), running());
         let now = k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(k8s_openapi::jiff::Timestamp::UNIX_EPOCH);
-        let facts = crate::status::Facts {
-            pod: &pod,
-            baseline: &baseline,
+        let facts = Facts {
             report: Some(&report),
-            held: None,
-            failed: false,
-            stopped: false,
-            allocated: None,
-            resize: None,
-            probed: &crate::status::unprobed,
             host_ip: "10.0.0.1",
             generation: Some(1),
-            now: &now,
+            ..Facts::of(&pod, &baseline, &now)
         };
         crate::status::translate(&facts)
     };

@@ -12,16 +12,47 @@ use tokio::sync::mpsc;
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Destination, Lower, StreamProducer, StreamResult};
 
+/// What did not fit into the guest's last read.
+#[derive(Default)]
+pub(crate) struct Rest(Bytes);
+
+impl Rest {
+    /// One answer to a guest that reads: as many bytes as it has room for, straight into its memory, of what is left or else of what `next`
+    /// gives. None of `next` is the end.
+    pub(crate) fn produce<D>(
+        &mut self,
+        store: StoreContextMut<'_, D>,
+        destination: Destination<'_, u8, Option<u8>>,
+        finish: bool,
+        mut next: impl FnMut() -> Poll<Option<Bytes>>,
+    ) -> Poll<wasmtime::Result<StreamResult>> {
+        while self.0.is_empty() {
+            match next() {
+                Poll::Ready(Some(bytes)) => self.0 = bytes,
+                Poll::Ready(None) => return Poll::Ready(Ok(StreamResult::Dropped)),
+                // The guest takes its read back; nothing was taken from where the bytes come from.
+                Poll::Pending if finish => return Poll::Ready(Ok(StreamResult::Cancelled)),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        let mut direct = destination.as_direct(store, self.0.len());
+        let room = direct.remaining();
+        let count = room.len().min(self.0.len());
+        self.0.copy_to_slice(room.split_at_mut(count).0);
+        direct.mark_written(count);
+        Poll::Ready(Ok(StreamResult::Completed))
+    }
+}
+
 /// Bytes that come in chunks.
 pub(crate) struct FromChunks {
     chunks: mpsc::Receiver<Bytes>,
-    /// What did not fit into the guest's last read.
-    rest: Bytes,
+    rest: Rest,
 }
 
 impl FromChunks {
     pub(crate) fn new(chunks: mpsc::Receiver<Bytes>) -> Self {
-        Self { chunks, rest: Bytes::new() }
+        Self { chunks, rest: Rest::default() }
     }
 }
 
@@ -37,22 +68,8 @@ impl<D: 'static> StreamProducer<D> for FromChunks {
         destination: Destination<'a, u8, Self::Buffer>,
         finish: bool,
     ) -> Poll<wasmtime::Result<StreamResult>> {
-        let this = self.get_mut();
-        while this.rest.is_empty() {
-            match this.chunks.poll_recv(cx) {
-                Poll::Ready(Some(bytes)) => this.rest = bytes,
-                Poll::Ready(None) => return Poll::Ready(Ok(StreamResult::Dropped)),
-                // The guest takes its read back; nothing was taken from the channel.
-                Poll::Pending if finish => return Poll::Ready(Ok(StreamResult::Cancelled)),
-                Poll::Pending => return Poll::Pending,
-            }
-        }
-        let mut direct = destination.as_direct(store, this.rest.len());
-        let room = direct.remaining();
-        let count = room.len().min(this.rest.len());
-        this.rest.copy_to_slice(room.split_at_mut(count).0);
-        direct.mark_written(count);
-        Poll::Ready(Ok(StreamResult::Completed))
+        let Self { chunks, rest } = self.get_mut();
+        rest.produce(store, destination, finish, || chunks.poll_recv(cx))
     }
 }
 

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use pluglet_model::chain;
 use pluglet_model::provider::Provider as _;
 use pluglet_wasm::{InspectError, StartError};
 use serde_json::json;
 
 use crate::attacker::{one, start};
-use crate::support::{chain, component, options, try_start};
+use crate::support::{component, options, try_start};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_standard_library_finds_an_empty_world() {

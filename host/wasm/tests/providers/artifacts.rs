@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use pluglet_egress::{Grant, Target};
+use pluglet_model::chain;
 use pluglet_wasm::{InspectError, StartError};
 
-use crate::support::{chain, options, start, try_start};
+use crate::support::{options, start, try_start};
 
 /// The only entry of the cache in that state directory.
 fn entry(state: &std::path::Path) -> PathBuf {

@@ -1,10 +1,11 @@
 //! Starting, calls, events, stopping.
 
 use futures::future::join_all;
+use pluglet_model::chain;
 use pluglet_model::provider::{Error, LogRequest, Provider, ProviderEvent};
 use pluglet_wasm::{StartError, inspect};
 
-use crate::support::{chain, component, key, listed, options, phase, plan, start, try_start, within};
+use crate::support::{component, key, listed, options, phase, plan, start, try_start, within};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pod_goes_from_create_to_gone() {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, PodStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use pluglet_model::provider::{Error, EventReceiver, Health, LogRequest, LogStream, Provider, ProviderEvent};
-use pluglet_model::{PodKey, PodPlan};
+use pluglet_model::{PodKey, PodPlan, chain};
 use pluglet_wasm::{Limits, Metrics, ProviderOptions, StartError, WasmProvider};
 
 /// After this a test that waits for an event is taken to hang. Far beyond anything that works.
@@ -74,17 +74,6 @@ pub(crate) async fn try_start(options: ProviderOptions) -> Result<Running, Start
     let memory = options.state_dir.join("kv").join(&options.node_name);
     let (provider, events) = WasmProvider::start(options).await?;
     Ok(Running { provider, events, memory })
-}
-
-/// All causes of an error in one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 /// Wait, but not for ever.

@@ -6,7 +6,7 @@
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use bytes::{Buf as _, Bytes};
+use bytes::Bytes;
 use pluglet_egress::{AnswerBody, Error, Piece, Reader};
 use tokio::sync::oneshot;
 use wasmtime::StoreContextMut;
@@ -14,6 +14,7 @@ use wasmtime::component::{Destination, StreamProducer, StreamResult};
 
 use super::Headers;
 use crate::bindings::pluglet::provider::http::HttpError;
+use crate::pump::Rest;
 
 /// What comes next from a peer.
 pub(super) enum Next {
@@ -52,14 +53,13 @@ impl Origin for Reader {
 /// The bytes of an [`Origin`], as a stream of the guest.
 pub(super) struct Inflow<O> {
     origin: O,
-    /// What did not fit into the guest's last read.
-    rest: Bytes,
+    rest: Rest,
     ending: Option<Ending>,
 }
 
 impl<O: Origin> Inflow<O> {
     pub(super) fn new(origin: O, ending: Ending) -> Self {
-        Self { origin, rest: Bytes::new(), ending: Some(ending) }
+        Self { origin, rest: Rest::default(), ending: Some(ending) }
     }
 }
 
@@ -75,28 +75,18 @@ impl<D: 'static, O: Origin> StreamProducer<D> for Inflow<O> {
         destination: Destination<'a, u8, Self::Buffer>,
         finish: bool,
     ) -> Poll<wasmtime::Result<StreamResult>> {
-        let inflow = self.get_mut();
-        if inflow.rest.is_empty() {
-            match inflow.origin.poll_next(cx) {
-                Poll::Ready(Next::Bytes(bytes)) => inflow.rest = bytes,
-                Poll::Ready(Next::End(outcome)) => {
-                    if let Some(ending) = inflow.ending.take() {
+        let Self { origin, rest, ending } = self.get_mut();
+        rest.produce(store, destination, finish, || {
+            origin.poll_next(cx).map(|next| match next {
+                Next::Bytes(bytes) => Some(bytes),
+                Next::End(outcome) => {
+                    if let Some(ending) = ending.take() {
                         ending.tell(outcome);
                     }
-                    return Poll::Ready(Ok(StreamResult::Dropped));
+                    None
                 }
-                // The guest takes its read back; nothing was taken from the peer.
-                Poll::Pending if finish => return Poll::Ready(Ok(StreamResult::Cancelled)),
-                Poll::Pending => return Poll::Pending,
-            }
-        }
-        // As many bytes as the guest has room for, straight into its memory.
-        let mut direct = destination.as_direct(store, inflow.rest.len());
-        let room = direct.remaining();
-        let count = room.len().min(inflow.rest.len());
-        inflow.rest.copy_to_slice(room.split_at_mut(count).0);
-        direct.mark_written(count);
-        Poll::Ready(Ok(StreamResult::Completed))
+            })
+        })
     }
 }
 
