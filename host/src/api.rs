@@ -4,11 +4,13 @@
 //! Invariant: every write and review has a deadline, and the lease has a connection of its own.
 
 pub(crate) mod access;
+pub(crate) mod bootstrap;
 pub(crate) mod client;
 pub(crate) mod cluster;
 pub(crate) mod events;
 pub(crate) mod node;
 pub(crate) mod objects;
 pub(crate) mod pods;
+pub(crate) mod signing;
 pub(crate) mod streams;
 pub(crate) mod watch;

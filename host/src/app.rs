@@ -5,6 +5,7 @@
 
 mod error;
 mod shutdown;
+mod trust;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -12,14 +13,13 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Node;
-use pluglet_credentials::tls::serving_certificate;
 use pluglet_model::provider::{EventReceiver, Provider};
 use pluglet_wasm::{Limits, Metrics, ProviderOptions, WasmProvider, compile};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tracing::{error, info, warn};
+use tracing::{error, info};
 
-use crate::api::access::{self, AccessReviews};
+use crate::api::access::AccessReviews;
 use crate::api::client::{self, Clients};
 use crate::api::node::ClusterNode;
 use crate::api::objects::ClusterObjects;
@@ -31,7 +31,7 @@ use crate::kubelet::auth::Remembering;
 use crate::kubelet::routes::{self, Rooms};
 use crate::kubelet::server;
 use crate::kubelet::streaming::Places;
-use crate::kubelet::tls::{self, Serving};
+use crate::kubelet::tls;
 use crate::kubelet::usage::Usage;
 use crate::node::desired::{self, Settings};
 use crate::node::reconcile::Told;
@@ -45,6 +45,7 @@ use crate::providers::{self, Found};
 use crate::tasks::Tasks;
 use crate::telemetry;
 use error::{Error, report};
+use trust::Serving;
 
 /// Runs the command line; answers how it went.
 #[must_use]
@@ -115,6 +116,12 @@ fn node(run: Run) -> Result<(), Error> {
 
 async fn be_a_node(run: Run) -> Result<(), Error> {
     let (found, config) = decide(&run.provider, &run.plugin_dir, run.config.as_deref(), &run.endpoints)?;
+    let mut shutdown = Box::pin(shutdown::signals().map_err(Error::Runtime)?);
+    tokio::select! {
+        // Cancel-safe: what was asked for is found again by the next process.
+        _ = &mut shutdown => return Ok(()),
+        made = trust::bootstrap(&run) => made?,
+    }
     let clients = client::connect(run.kubeconfig.as_deref()).await.map_err(Error::Client)?;
     let listener = listen(&run).await?;
     let port = listener.local_addr().map_err(Error::Address)?.port();
@@ -122,13 +129,11 @@ async fn be_a_node(run: Run) -> Result<(), Error> {
         Some(address) => address,
         None => own_address(&clients.server).await.map_err(Error::Address)?,
     };
-    let client_ca = client_ca(&run, &clients).await?;
+    let serving = Serving::new(&run, address)?;
+    let authorities = trust::authorities(&run, &clients).await?;
     let tasks = Tasks::new();
-    let serving = tls::config(serving(&run, address)?, &client_ca).map_err(Error::Tls)?;
-    let shutdown = shutdown::signals().map_err(Error::Runtime)?;
     let provider_name = found.name.clone();
-    let (metrics, registry) = telemetry::metrics();
-    let mut shutdown = Box::pin(shutdown);
+    let (metrics, registry) = telemetry::metrics(tasks.clone());
     let cluster_id = tokio::select! {
         // Cancel-safe: nothing has begun that must be ended.
         _ = &mut shutdown => return Ok(()),
@@ -167,7 +172,9 @@ async fn be_a_node(run: Run) -> Result<(), Error> {
     let reviews = AccessReviews::new(clients.reviews.clone(), &run.node_name);
     let authorizer = Arc::new(Remembering::new(reviews));
     let router = routes::router(rooms, authorizer);
-    tasks.spawn_critical("kubelet server", server::run(listener, serving, router, tasks.clone()));
+    let tls = tls::config(serving.certificate.clone(), &authorities);
+    trust::rotate(&run, address, serving, &clients, &tasks);
+    tasks.spawn_critical("kubelet server", server::run(listener, tls, authorities, router, tasks.clone()));
     let node_uid = start_node(&tasks, &clients, settings, &*provider, node_object);
     info!(node = run.node_name, %address, port, server = %clients.server, "started");
 
@@ -198,32 +205,6 @@ async fn own_address(server: &http::Uri) -> std::io::Result<IpAddr> {
     let socket = tokio::net::UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).await?;
     socket.connect((host, port)).await?;
     Ok(socket.local_addr()?.ip())
-}
-
-async fn client_ca(run: &Run, clients: &Clients) -> Result<Vec<Vec<u8>>, Error> {
-    if let Some(file) = &run.client_ca_file {
-        let certificates =
-            access::read_certificates(file).map_err(|source| Error::ClientCa { path: file.clone(), source })?;
-        if certificates.is_empty() {
-            return Err(Error::NoClientCa(file.clone()));
-        }
-        return Ok(certificates);
-    }
-    if let Some(published) = access::published_client_ca(clients.workload.clone()).await {
-        return Ok(published);
-    }
-    if clients.cluster_ca.is_empty() {
-        warn!("no client certificate authority is known: kubectl logs is refused; give --client-ca-file");
-    }
-    Ok(clients.cluster_ca.clone())
-}
-
-/// What the kubelet server shows to its callers.
-fn serving(run: &Run, address: IpAddr) -> Result<Serving, Error> {
-    let (Some(certificate), Some(key)) = (&run.tls_cert_file, &run.tls_private_key_file) else {
-        return Ok(Serving::SelfSigned(vec![run.node_name.clone(), address.to_string()]));
-    };
-    serving_certificate(certificate.clone(), key.clone()).map(Serving::Files).map_err(Error::ServingCertificate)
 }
 
 fn state_dir(run: &Run) -> PathBuf {

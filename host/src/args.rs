@@ -58,6 +58,9 @@ pub(crate) enum Command {
   Pods in a cloud, which reach the API server by another address than the cluster's own, and cannot be reached by probes:
     pluglet run --node-name aci-1 --provider aci --config aci.yaml --kubernetes-service api.example.com:6443 --probes off
 
+  A node that joins with a bootstrap token, and gets its own kubeconfig and certificates:
+    pluglet run --node-name edge-1 --provider mock --bootstrap-kubeconfig bootstrap.yaml --kubeconfig /etc/pluglet/kubeconfig
+
   A component file, a node without taints and with a label:
     pluglet run --node-name edge --provider ./hello.wasm --taint none --node-label example.com/zone=edge")]
 pub(crate) struct Run {
@@ -81,6 +84,10 @@ pub(crate) struct Run {
     /// How to reach the API server. Without it: the service account of the pod that pluglet runs in.
     #[arg(long, value_name = "FILE", env = "KUBECONFIG")]
     pub kubeconfig: Option<PathBuf>,
+    /// A kubeconfig with the right to ask for a client certificate, such as one with a bootstrap token. With it --kubeconfig is written when
+    /// it is not there, or its certificate is over; the certificate is kept in the state directory, and renewed.
+    #[arg(long, value_name = "FILE", requires = "kubeconfig")]
+    pub bootstrap_kubeconfig: Option<PathBuf>,
     /// Address that the API server reaches this node at, and that it listens on.
     /// [default: the one this machine reaches the API server from; listens on all]
     #[arg(long, value_name = "IP", value_parser = parse_address)]
@@ -116,12 +123,17 @@ pub(crate) struct Run {
     #[arg(long, value_name = "FILE")]
     pub client_ca_file: Option<PathBuf>,
     /// The kubelet server's own certificate, PEM, the intermediate ones behind it; read again when it changes.
-    /// [default: a self-signed one]
+    /// [default: a self-signed one, until the cluster has signed another]
     #[arg(long, value_name = "FILE", requires = "tls_private_key_file")]
     pub tls_cert_file: Option<PathBuf>,
     /// Its key, PEM.
     #[arg(long, value_name = "FILE", requires = "tls_cert_file")]
     pub tls_private_key_file: Option<PathBuf>,
+    /// Ask the cluster for the kubelet server's certificate (signer kubernetes.io/kubelet-serving), and renew it. Somebody has to approve the
+    /// request. [default: true for who is the node to the API server by its client certificate, else false]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        conflicts_with = "tls_cert_file")]
+    pub rotate_server_certificates: Option<bool>,
     /// Where compiled components and the providers' small memories are kept.
     /// [default: $XDG_STATE_HOME/pluglet, ~/.local/state/pluglet, or /var/lib/pluglet for root]
     #[arg(long, value_name = "DIR")]

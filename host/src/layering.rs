@@ -10,17 +10,18 @@ use std::path::{Path, PathBuf};
 const MAY_USE: &[(&str, &[&str])] = &[
     ("args", &[]),
     ("tasks", &[]),
-    ("telemetry", &["args"]),
+    ("telemetry", &["args", "tasks"]),
     ("config", &["args"]),
     ("providers", &["args", "config"]),
     ("status", &[]),
     ("node", &[]),
+    ("certificates", &[]),
     ("objects", &["tasks"]),
     ("probes", &["status"]),
     ("pods", &["objects", "probes", "status", "tasks"]),
     ("kubelet", &["pods", "tasks"]),
     // It implements the ports that these own.
-    ("api", &["pods", "objects", "node", "kubelet"]),
+    ("api", &["pods", "objects", "node", "kubelet", "certificates"]),
 ];
 
 /// At run time, because a target directory may serve several checkouts.

@@ -35,6 +35,7 @@ mod tasks;
 mod telemetry;
 
 mod api;
+mod certificates;
 mod node;
 mod objects;
 mod pods;

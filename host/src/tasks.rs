@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
 /// The process's tasks. Clones are the same set.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct Tasks {
     tracker: TaskTracker,
     cancel: CancellationToken,
@@ -68,6 +68,12 @@ impl Tasks {
         }
     }
 
+    /// How many run, by name.
+    pub(crate) fn running(&self) -> Vec<(&'static str, usize)> {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.iter().map(|(name, count)| (*name, *count)).collect()
+    }
+
     /// Cancels all tasks and waits for their end. Answers those that did not end within `grace`.
     pub(crate) async fn drain(&self, grace: Duration) -> Vec<String> {
         self.cancel.cancel();
@@ -75,8 +81,8 @@ impl Tasks {
         if tokio::time::timeout(grace, self.tracker.wait()).await.is_ok() {
             return vec![];
         }
-        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        running.iter().filter(|(_, count)| **count > 0).map(|(name, count)| format!("{name} ({count})")).collect()
+        let running = self.running().into_iter().filter(|(_, count)| *count > 0);
+        running.map(|(name, count)| format!("{name} ({count})")).collect()
     }
 }
 

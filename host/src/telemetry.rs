@@ -7,12 +7,17 @@ use std::io::IsTerminal;
 use std::sync::Arc;
 
 use pluglet_wasm::Metrics;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::args::LogFormat;
+use crate::tasks::Tasks;
 
 /// The client library reports each retry as an error of its own; ours say it once, with what follows.
 const DEFAULT_FILTER: &str = "info,kube_client=off,kube_runtime=off";
@@ -32,10 +37,27 @@ pub(crate) fn init(format: LogFormat) {
     outcome.ok();
 }
 
-/// What providers are counted in, and the registry that `/metrics` shows.
-pub(crate) fn metrics() -> (Metrics, Arc<Registry>) {
+/// What providers are counted in, and the registry that `/metrics` shows, with the tasks of this process.
+pub(crate) fn metrics(tasks: Tasks) -> (Metrics, Arc<Registry>) {
     let metrics = Metrics::default();
     let mut registry = Registry::default();
     metrics.register(&mut registry);
+    registry.register_collector(Box::new(Running(tasks)));
     (metrics, Arc::new(registry))
+}
+
+/// Tells how many tasks of each name run, when it is asked.
+#[derive(Debug)]
+struct Running(Tasks);
+
+impl Collector for Running {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let help = "Tasks that run in this process, by what they do.";
+        let mut metric = encoder.encode_descriptor("pluglet_tasks", help, None, MetricType::Gauge)?;
+        for (name, count) in self.0.running() {
+            let count = i64::try_from(count).unwrap_or(i64::MAX);
+            ConstGauge::new(count).encode(metric.encode_family(&[("name", name)])?)?;
+        }
+        Ok(())
+    }
 }

@@ -11,7 +11,6 @@ use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::server::ResolvesServerCert;
 use rustls::{ClientConfig, RootCertStore};
 
 use crate::FileError;
@@ -19,6 +18,8 @@ use crate::watched::{read, unusable};
 
 mod identity;
 mod nobody;
+
+pub use identity::Identity;
 
 /// The largest CA file that is read. The bundle of a whole system is a quarter of it.
 const MAX_CA_BYTES: usize = 1 << 20;
@@ -89,19 +90,6 @@ pub(crate) fn https_config(options: &TlsOptions) -> Result<ClientConfig, TlsErro
     if roots.is_empty() { Err(TlsError::NoRoots) } else { with_roots(options, roots) }
 }
 
-/// What a server shows: the certificate in a PEM file, what is between it and the authority behind it, and its key, not encrypted. Both files
-/// are read again when they change, for new connections; while they do not fit the earlier pair stays.
-///
-/// # Errors
-/// When a file cannot be read or is not what it should be, or when the key is not that of the certificate.
-pub fn serving_certificate(
-    certificate_file: PathBuf,
-    key_file: PathBuf,
-) -> Result<Arc<dyn ResolvesServerCert>, FileError> {
-    let files = ClientCertificate { certificate_file, key_file };
-    Ok(Arc::new(identity::Identity::open(files, Arc::new(ring::default_provider()))?))
-}
-
 fn with_roots(options: &TlsOptions, roots: RootCertStore) -> Result<ClientConfig, TlsError> {
     let provider = Arc::new(ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
@@ -110,7 +98,7 @@ fn with_roots(options: &TlsOptions, roots: RootCertStore) -> Result<ClientConfig
         .dangerous()
         .with_custom_certificate_verifier(verifier(roots, &provider)?);
     let Some(files) = options.client_certificate.clone() else { return Ok(builder.with_no_client_auth()) };
-    let mut config = builder.with_client_cert_resolver(Arc::new(identity::Identity::open(files, provider)?));
+    let mut config = builder.with_client_cert_resolver(Arc::new(Identity::open(files)?));
     config.resumption = Resumption::disabled();
     Ok(config)
 }

@@ -24,6 +24,8 @@ pub(super) enum Error {
     Start(#[source] StartError),
     #[error("the API server cannot be used")]
     Client(#[source] api::client::Error),
+    #[error("the node cannot get its own kubeconfig from --bootstrap-kubeconfig")]
+    Bootstrap(#[source] api::bootstrap::Error),
     #[error("cannot read the client certificate authorities in {}", path.display())]
     ClientCa {
         path: PathBuf,
@@ -59,6 +61,7 @@ impl Error {
             | Self::Provider(_)
             | Self::Start(_)
             | Self::Client(_)
+            | Self::Bootstrap(_)
             | Self::ClientCa { .. }
             | Self::NoClientCa(_) => ExitCode::from(USAGE),
             Self::Listen { .. }

@@ -35,7 +35,7 @@ const REFUSED_TOKEN_CACHE: Duration = Duration::from_secs(10);
 pub(crate) const ALLOWED_CACHE: Duration = Duration::from_secs(300);
 pub(crate) const DENIED_CACHE: Duration = Duration::from_secs(30);
 
-/// A caller whose certificate the TLS handshake has verified against the client certificate authorities, or whose token the API server knows.
+/// A caller whose certificate chains to the client certificate authorities, or whose token the API server knows.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Caller {
     /// The certificate's common name.

@@ -18,7 +18,8 @@ use tokio_rustls::TlsAcceptor;
 use tower::Layer;
 use tracing::{debug, warn};
 
-use super::auth::{Caller, Known};
+use super::auth::Known;
+use super::tls::Authorities;
 use crate::tasks::Tasks;
 
 /// Connections at once. Without a cap, idle connections from anyone who reaches the port would eat memory and file descriptors.
@@ -36,8 +37,14 @@ const LINGER: Duration = Duration::from_secs(1);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves until the tasks drain. Connections are tasks of their own and end with them.
-pub(crate) async fn run(listener: TcpListener, tls: ServerConfig, router: Router, tasks: Tasks) {
-    let acceptor = TlsAcceptor::from(Arc::new(tls));
+pub(crate) async fn run(
+    listener: TcpListener,
+    tls: ServerConfig,
+    authorities: Authorities,
+    router: Router,
+    tasks: Tasks,
+) {
+    let door = Door { acceptor: TlsAcceptor::from(Arc::new(tls)), authorities };
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let cancel = tasks.cancel_token();
     loop {
@@ -52,7 +59,7 @@ pub(crate) async fn run(listener: TcpListener, tls: ServerConfig, router: Router
             Ok((stream, _)) => {
                 // Sessions say little at a time and wait for answers: with Nagle's algorithm each would wait 40 ms for an acknowledgement.
                 stream.set_nodelay(true).ok();
-                let connection = serve(stream, acceptor.clone(), router.clone(), tasks.clone(), place);
+                let connection = serve(stream, door.clone(), router.clone(), tasks.clone(), place);
                 tasks.spawn("kubelet connection", connection);
             }
             Err(error) => {
@@ -63,17 +70,22 @@ pub(crate) async fn run(listener: TcpListener, tls: ServerConfig, router: Router
     }
 }
 
-async fn serve(stream: TcpStream, acceptor: TlsAcceptor, router: Router, tasks: Tasks, place: OwnedSemaphorePermit) {
+/// How connections become somebody's.
+#[derive(Clone)]
+struct Door {
+    acceptor: TlsAcceptor,
+    authorities: Authorities,
+}
+
+async fn serve(stream: TcpStream, door: Door, router: Router, tasks: Tasks, place: OwnedSemaphorePermit) {
     let _place = place;
-    let stream = match timeout(HANDSHAKE, acceptor.accept(stream)).await {
+    let stream = match timeout(HANDSHAKE, door.acceptor.accept(stream)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => return debug!(%error, "TLS handshake failed"),
         Err(_) => return debug!("TLS handshake took too long"),
     };
     let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-    let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
-    let caller = certificate.and_then(|certificate| Caller::of(certificate));
-    let (identity, known) = (caller, Known::default());
+    let (identity, known) = (door.authorities.caller(stream.get_ref().1), Known::default());
     let connection_known = known.clone();
     let service = tower::util::MapRequestLayer::new(move |mut request: axum::extract::Request<_>| {
         request.extensions_mut().insert(connection_known.clone());

@@ -39,6 +39,8 @@ pub enum Identity {
     Node,
     /// Who may do everything.
     Admin,
+    /// Nobody yet: a flag says how it becomes the node.
+    None,
     /// A service account, with what RBAC gives to it.
     ServiceAccount {
         /// Where it is.
@@ -49,9 +51,10 @@ pub enum Identity {
 }
 
 impl Identity {
-    fn kubeconfig(self, plane: &ControlPlane, node: &str) -> Result<PathBuf> {
+    fn kubeconfig(self, plane: &ControlPlane, node: &str, state: &Path) -> Result<PathBuf> {
         match self {
             Self::Node => plane.kubeconfig_node(node),
+            Self::None => Ok(state.join("kubeconfig")),
             Self::Admin => Ok(plane.kubeconfig_admin().to_owned()),
             Self::ServiceAccount { namespace, name } => {
                 let user = format!("system:serviceaccount:{namespace}:{name}");
@@ -95,7 +98,7 @@ impl Node {
         let state = tempfile::Builder::new().prefix("pluglet-test-").tempdir()?;
         fs::write(state.path().join("pluglet.yaml"), options.config)?;
         share_compiled(plane, state.path())?;
-        let kubeconfig = options.identity.kubeconfig(plane, name)?;
+        let kubeconfig = options.identity.kubeconfig(plane, name, state.path())?;
         let client_ca = plane.client_ca_file();
         let port = controlplane::ports::one()?;
         let log = plane.dir().join("logs").join(format!("{name}.1.log"));
@@ -135,6 +138,11 @@ impl Node {
             command(&self.name, &self.options, &self.kubeconfig, &self.client_ca, self.port, self.state.path())?;
         self.process = Process::spawn("pluglet", &command, &self.log)?;
         Ok(())
+    }
+
+    /// Its state directory.
+    pub fn state(&self) -> &Path {
+        self.state.path()
     }
 
     /// Where it can be called directly.

@@ -6,11 +6,14 @@
 //! Only ECDSA P-256: ring makes no RSA keys, and Kubernetes takes these everywhere, for service account tokens too.
 
 use std::fs;
+use std::ops::Range;
 use std::path::Path;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DnType, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyPair, KeyUsagePurpose,
 };
 
 use crate::layout::Layout;
@@ -51,12 +54,26 @@ pub(crate) fn create_user(layout: &Layout, name: &str, subject: &Subject<'_>) ->
     create_client(layout, CLUSTER_CA, name, subject)
 }
 
-/// The same, and its time is over.
-pub(crate) fn create_expired(layout: &Layout, name: &str, subject: &Subject<'_>) -> Result<()> {
+/// The same, for a time of the caller's choice.
+pub(crate) fn create_for(layout: &Layout, name: &str, subject: &Subject<'_>, time: Range<SystemTime>) -> Result<()> {
     let mut params = client(subject);
-    params.not_before = rcgen::date_time_ymd(2020, 1, 1);
-    params.not_after = rcgen::date_time_ymd(2020, 1, 2);
+    params.not_before = time.start.into();
+    params.not_after = time.end.into();
     sign(layout, CLUSTER_CA, name, params)
+}
+
+/// Signs a request (PEM) as it is, for a time from now; answers the certificate, PEM.
+pub(crate) fn sign_request(
+    layout: &Layout,
+    request: &str,
+    usage: ExtendedKeyUsagePurpose,
+    life: Duration,
+) -> Result<String> {
+    let mut request = CertificateSigningRequestParams::from_pem(request)?;
+    request.params.not_before = SystemTime::now().into();
+    request.params.not_after = (SystemTime::now() + life).into();
+    request.params.extended_key_usages = vec![usage];
+    Ok(request.signed_by(&issuer(layout, CLUSTER_CA)?)?.pem())
 }
 
 fn create_authority(layout: &Layout, name: &str) -> Result<()> {
@@ -94,14 +111,17 @@ fn client(subject: &Subject<'_>) -> CertificateParams {
 fn sign(layout: &Layout, authority: &str, name: &str, mut params: CertificateParams) -> Result<()> {
     params.use_authority_key_identifier_extension = true;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];
-    // Read back rather than kept: a process that attached to the control plane issues certificates too.
+    let key = KeyPair::generate()?;
+    let certificate = params.signed_by(&key, &issuer(layout, authority)?)?;
+    write(layout, name, &certificate.pem(), &key)
+}
+
+/// Read back rather than kept: a process that attached to the control plane issues certificates too.
+fn issuer(layout: &Layout, authority: &str) -> Result<Issuer<'static, KeyPair>> {
     let certificate = fs::read_to_string(layout.certificate(authority))
         .with_context(|| format!("no certificate of the authority {authority}"))?;
     let key = KeyPair::from_pem(&fs::read_to_string(layout.key(authority))?)?;
-    let issuer = Issuer::from_ca_cert_pem(&certificate, key)?;
-    let key = KeyPair::generate()?;
-    let certificate = params.signed_by(&key, &issuer)?;
-    write(layout, name, &certificate.pem(), &key)
+    Ok(Issuer::from_ca_cert_pem(&certificate, key)?)
 }
 
 fn write(layout: &Layout, name: &str, certificate: &str, key: &KeyPair) -> Result<()> {

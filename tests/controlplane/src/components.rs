@@ -94,6 +94,8 @@ fn apiserver(command: &mut Command, layout: &Layout, ports: &Ports) {
     flag(command, "allow-privileged", "true");
 
     flag(command, "authorization-mode", "Node,RBAC");
+    // How nodes join that have no identity yet.
+    flag(command, "enable-bootstrap-token-auth", "true");
     flag(command, "enable-admission-plugins", "NodeRestriction");
     path(command, "client-ca-file", &layout.certificate(CLUSTER_CA));
     flag(command, "service-account-issuer", "https://kubernetes.default.svc");

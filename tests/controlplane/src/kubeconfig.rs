@@ -1,4 +1,4 @@
-//! Kubeconfig files: one per identity, with a client certificate.
+//! Kubeconfig files: one per identity, with a client certificate or a token.
 //!
 //! In: who it is for. Out: a path. Files are named by path rather than embedded, so that they stay readable.
 
@@ -13,6 +13,14 @@ use crate::layout::Layout;
 /// Writes the kubeconfig `name` for `subject`, with a new certificate.
 pub(crate) fn create(layout: &Layout, port: u16, name: &str, subject: &Subject<'_>) -> Result<PathBuf> {
     certificates::create_user(layout, name, subject)?;
+    let certificate = layout.certificate(name);
+    let key = layout.key(name);
+    let user = format!("client-certificate: {}\n    client-key: {}", certificate.display(), key.display());
+    write(layout, port, name, &user)
+}
+
+/// The same for a user of any kind: what stands below `user`, indented by four.
+pub(crate) fn write(layout: &Layout, port: u16, name: &str, user: &str) -> Result<PathBuf> {
     let path = layout.kubeconfig(name);
     let text = format!(
         "apiVersion: v1
@@ -25,8 +33,7 @@ clusters:
 users:
 - name: {name}
   user:
-    client-certificate: {certificate}
-    client-key: {key}
+    {user}
 contexts:
 - name: {name}
   context:
@@ -35,8 +42,6 @@ contexts:
 current-context: {name}
 ",
         authority = layout.certificate(CLUSTER_CA).display(),
-        certificate = layout.certificate(name).display(),
-        key = layout.key(name).display(),
     );
     fs::write(&path, text)?;
     Ok(path)

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use rustls::SignatureScheme;
 use rustls::client::ResolvesClientCert;
-use rustls::crypto::CryptoProvider;
+use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
@@ -19,16 +19,25 @@ use crate::FileError;
 use crate::watched::{Reader, Watched, unusable};
 
 /// A certificate in files.
-pub(super) struct Identity {
+pub struct Identity {
     files: ClientCertificate,
     watched: Watched<Arc<CertifiedKey>>,
 }
 
 impl Identity {
-    pub(super) fn open(files: ClientCertificate, provider: Arc<CryptoProvider>) -> Result<Self, FileError> {
-        let names = files.clone();
+    /// Reads the files for the first time.
+    ///
+    /// # Errors
+    /// When a file cannot be read or is not what it should be, or when the key is not that of the certificate.
+    pub fn open(files: ClientCertificate) -> Result<Self, FileError> {
+        let (names, provider) = (files.clone(), ring::default_provider());
         let watched = Watched::open(move |reader: &mut Reader| load(reader, &names, &provider).map(Arc::new))?;
         Ok(Self { files, watched })
+    }
+
+    /// Counts the certificates that were another one than the one before. The files are looked at once a second at most.
+    pub fn version(&self) -> u64 {
+        self.watched.current().1
     }
 }
 
@@ -72,8 +81,6 @@ impl fmt::Debug for Identity {
 
 #[cfg(test)]
 mod tests {
-    use rustls::crypto::ring;
-
     use super::*;
 
     fn write(files: &ClientCertificate, name: &str) {
@@ -87,7 +94,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let at = |name: &str| directory.path().join(name);
         let files = ClientCertificate { certificate_file: at("tls.crt"), key_file: at("tls.key") };
-        let open = || Identity::open(files.clone(), Arc::new(ring::default_provider()));
+        let open = || Identity::open(files.clone());
         assert!(matches!(open().unwrap_err(), FileError::Read { path, .. } if path == files.certificate_file));
         write(&files, "one");
         let identity = open().unwrap();

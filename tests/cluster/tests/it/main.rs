@@ -1,6 +1,7 @@
 //! pluglet on a real control plane: real API server, scheduler, controllers and kubectl.
 
 mod access;
+mod certificates;
 mod cli;
 mod controllers;
 mod deletion;

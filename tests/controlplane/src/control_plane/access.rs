@@ -1,15 +1,18 @@
 //! What a user of a control plane asks it for: identities, a client, `kubectl`, the audit log.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
 use kube::Client;
 use kube::config::{Config, KubeConfigOptions, Kubeconfig};
+use rcgen::ExtendedKeyUsagePurpose;
 
 use super::ControlPlane;
 use crate::audit::AuditLog;
-use crate::certificates::{CLUSTER_CA, FRONT_PROXY_CLIENT, SERVING, Subject, create_expired};
+use crate::certificates::{CLUSTER_CA, FRONT_PROXY_CLIENT, SERVING, Subject, create_for, sign_request};
 use crate::components::Component;
 use crate::kubeconfig;
 
@@ -41,10 +44,26 @@ impl ControlPlane {
         (self.layout.certificate(FRONT_PROXY_CLIENT), self.layout.key(FRONT_PROXY_CLIENT))
     }
 
-    /// Certificate and key of a user, whose time is over; `file` names the files.
-    pub fn expired_certificate(&self, file: &str, user: &str) -> Result<(PathBuf, PathBuf)> {
-        create_expired(&self.layout, file, &Subject { user, group: Some("system:masters") })?;
+    /// Certificate and key of a user for some time, which may be over; `file` names the files.
+    pub fn certificate_for(
+        &self,
+        file: &str,
+        user: &str,
+        group: &str,
+        time: Range<SystemTime>,
+    ) -> Result<(PathBuf, PathBuf)> {
+        create_for(&self.layout, file, &Subject { user, group: Some(group) }, time)?;
         Ok((self.layout.certificate(file), self.layout.key(file)))
+    }
+
+    /// Signs the request of a server (PEM) with the cluster's authority, for a time from now; answers the certificate, PEM.
+    pub fn sign_serving(&self, request: &str, life: Duration) -> Result<String> {
+        sign_request(&self.layout, request, ExtendedKeyUsagePurpose::ServerAuth, life)
+    }
+
+    /// A kubeconfig for whoever has a token; `file` names the file.
+    pub fn kubeconfig_token(&self, file: &str, token: &str) -> Result<PathBuf> {
+        kubeconfig::write(&self.layout, self.description.ports.apiserver, file, &format!("token: {token}"))
     }
 
     /// The authority that signed the API server's client certificate: what a node verifies its callers with.

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use super::*;
-use crate::api::client::Protocol;
+use crate::api::client::Connector;
 
 /// An answer: a status and pieces of a body. `open`: it does not end after them.
 struct Answer {
@@ -58,7 +58,7 @@ impl Rig {
         tokio::task::spawn(async move { axum::serve(listener, router).await });
         let wanted =
             Wanted { path: "/api/v1/namespaces/n/configmaps".to_owned(), fields: Some("metadata.name=m".to_owned()) };
-        let streams = Streams::new(Arc::new(Config::new(url)), Protocol::default());
+        let streams = Streams::new(Connector::new(Config::new(url)).unwrap());
         let follower = Follower::new(streams, wanted, InitialEvents::default(), super::super::config_map);
         Self { follower, asked }
     }

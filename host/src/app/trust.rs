@@ -1,0 +1,92 @@
+//! Who the node is to others, and whom it believes.
+//!
+//! In: the command line. Out: the node's kubeconfig, what its server shows, whose certificates it believes. Invariant: the server has a certificate from
+//! the first moment, and nothing is asked of the cluster before all that the operator gave is known to be usable.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use pluglet_credentials::tls::{ClientCertificate, Identity};
+use rustls::server::ResolvesServerCert;
+use tracing::warn;
+
+use super::error::Error;
+use crate::api::access;
+use crate::api::bootstrap;
+use crate::api::client::Clients;
+use crate::api::signing::ClusterSigner;
+use crate::args::Run;
+use crate::certificates::{Rotation, Shown, Store, Wanted};
+use crate::kubelet::tls::{self, Authorities};
+use crate::tasks::Tasks;
+
+/// Gets the node its own kubeconfig, where it is to have one.
+pub(super) async fn bootstrap(run: &Run) -> Result<(), Error> {
+    let (Some(bootstrap), Some(kubeconfig)) = (&run.bootstrap_kubeconfig, &run.kubeconfig) else { return Ok(()) };
+    let made = bootstrap::kubeconfig(bootstrap, kubeconfig, &run.node_name, &super::state_dir(run)).await;
+    made.map_err(Error::Bootstrap)
+}
+
+/// Whose client certificates are believed.
+pub(super) async fn authorities(run: &Run, clients: &Clients) -> Result<Authorities, Error> {
+    let certificates = if let Some(file) = &run.client_ca_file {
+        let read = access::read_certificates(file);
+        let certificates = read.map_err(|source| Error::ClientCa { path: file.clone(), source })?;
+        if certificates.is_empty() {
+            return Err(Error::NoClientCa(file.clone()));
+        }
+        certificates
+    } else if let Some(published) = access::published_client_ca(clients.workload.clone()).await {
+        published
+    } else {
+        if clients.cluster_ca.is_empty() {
+            warn!("no client certificate authority is known: kubectl logs is refused; give --client-ca-file");
+        }
+        clients.cluster_ca.clone()
+    };
+    Authorities::new(&certificates).map_err(Error::Tls)
+}
+
+/// What the node's server shows.
+pub(super) struct Serving {
+    pub(super) certificate: Arc<dyn ResolvesServerCert>,
+    /// Where a better one can be put. None: it is the operator's own.
+    shown: Option<Shown>,
+}
+
+impl Serving {
+    pub(super) fn new(run: &Run, address: IpAddr) -> Result<Self, Error> {
+        if let (Some(certificate), Some(key)) = (&run.tls_cert_file, &run.tls_private_key_file) {
+            let files = ClientCertificate { certificate_file: certificate.clone(), key_file: key.clone() };
+            let identity = Identity::open(files).map_err(Error::ServingCertificate)?;
+            return Ok(Self { certificate: Arc::new(identity), shown: None });
+        }
+        let own = tls::self_signed(vec![run.node_name.clone(), address.to_string()]).map_err(Error::Tls)?;
+        let shown = Shown::new(own);
+        Ok(Self { certificate: Arc::new(shown.clone()), shown: Some(shown) })
+    }
+}
+
+/// Asks for the certificates that the cluster is to sign, and renews them.
+pub(super) fn rotate(run: &Run, address: IpAddr, serving: Serving, clients: &Clients, tasks: &Tasks) {
+    let client = Wanted::client(&run.node_name);
+    let is_node = clients.user.as_ref() == Some(&client.user());
+    if let Some(shown) = serving.shown.filter(|_| run.rotate_server_certificates.unwrap_or(is_node)) {
+        let wanted = Wanted::serving(&run.node_name, address);
+        spawn("serving certificate", wanted, Some(shown), run, clients, tasks);
+    }
+    // Others are renewed by whoever made them.
+    if clients.certificate_file.as_deref() == Some(Store::new(&super::state_dir(run), &client).current()) {
+        spawn("client certificate", client, None, run, clients, tasks);
+    }
+}
+
+fn spawn(name: &'static str, wanted: Wanted, shown: Option<Shown>, run: &Run, clients: &Clients, tasks: &Tasks) {
+    let store = Store::new(&super::state_dir(run), &wanted);
+    let rotation = Rotation { wanted, store, signer: ClusterSigner::new(clients.workload.clone()), shown };
+    let cancel = tasks.cancel_token();
+    tasks.spawn(name, async move {
+        // What is asked for is found again by the next process.
+        cancel.run_until_cancelled(rotation.run()).await;
+    });
+}
