@@ -31,7 +31,7 @@ use crate::kubelet::auth::Remembering;
 use crate::kubelet::routes::{self, Rooms};
 use crate::kubelet::server;
 use crate::kubelet::streaming::Places;
-use crate::kubelet::tls;
+use crate::kubelet::tls::{self, Authorities};
 use crate::kubelet::usage::Usage;
 use crate::node::desired::{self, Settings};
 use crate::node::reconcile::Told;
@@ -116,47 +116,28 @@ fn node(run: Run) -> Result<(), Error> {
 
 async fn be_a_node(run: Run) -> Result<(), Error> {
     let (found, config) = decide(&run.provider, &run.plugin_dir, run.config.as_deref(), &run.endpoints)?;
-    let mut shutdown = Box::pin(shutdown::signals().map_err(Error::Runtime)?);
-    tokio::select! {
-        // Cancel-safe: what was asked for is found again by the next process.
-        _ = &mut shutdown => return Ok(()),
-        made = trust::bootstrap(&run) => made?,
-    }
-    let clients = client::connect(run.kubeconfig.as_deref()).await.map_err(Error::Client)?;
-    let listener = listen(&run).await?;
-    let port = listener.local_addr().map_err(Error::Address)?.port();
-    let address = match run.address {
-        Some(address) => address,
-        None => own_address(&clients.server).await.map_err(Error::Address)?,
-    };
-    let serving = Serving::new(&run, address)?;
-    let authorities = trust::authorities(&run, &clients).await?;
-    let tasks = Tasks::new();
     let provider_name = found.name.clone();
-    let (metrics, registry) = telemetry::metrics(tasks.clone());
-    let cluster_id = tokio::select! {
-        // Cancel-safe: nothing has begun that must be ended.
+    let mut shutdown = Box::pin(shutdown::signals().map_err(Error::Runtime)?);
+    let (clients, door, cluster_id) = tokio::select! {
+        // Cancel-safe: nothing has begun that must be ended; a certificate that was asked for is found again by the next process.
         _ = &mut shutdown => return Ok(()),
-        id = cluster_id(&run, &clients) => id,
+        ground = find_ground(&run) => ground?,
     };
+    let tasks = Tasks::new();
+    let (metrics, registry) = telemetry::metrics(tasks.clone());
     let (provider, provider_events) = start_provider(&run, found, config, metrics, cluster_id).await?;
 
-    let settings = Settings {
-        name: run.node_name.clone(),
-        provider: provider_name,
-        address,
-        port,
-        kubelet_version: desired::kubelet_version(client::server_minor(&clients.node).await),
-        labels: run.labels(),
-        taints: run.chosen_taints(),
-        provider_tolerance: run.provider_tolerance,
-    };
+    let version = desired::kubelet_version(client::server_minor(&clients.node).await);
+    let settings = settings(&run, provider_name, &door, version);
     let (node_object, seen_node) = watch::channel(None);
-    let identity =
-        NodeIdentity { name: run.node_name.clone(), address, kubernetes_service: run.kubernetes_service.clone() };
     let results = Results::default();
     let probe_metrics = results.registry();
     let prober = prober(&run, &provider, results)?;
+    let identity = NodeIdentity {
+        name: run.node_name.clone(),
+        address: door.address,
+        kubernetes_service: run.kubernetes_service.clone(),
+    };
     let pods = start_pods(&tasks, &clients, identity, prober, provider.clone(), provider_events, seen_node);
     let rooms = Rooms {
         provider: provider.clone(),
@@ -167,14 +148,10 @@ async fn be_a_node(run: Run) -> Result<(), Error> {
         places: Places::default(),
         usage: Usage::default(),
         node_name: run.node_name.clone(),
-        port,
+        port: door.port,
     };
-    let reviews = AccessReviews::new(clients.reviews.clone(), &run.node_name);
-    let authorizer = Arc::new(Remembering::new(reviews));
-    let router = routes::router(rooms, authorizer);
-    let tls = tls::config(serving.certificate.clone(), &authorities);
-    trust::rotate(&run, address, serving, &clients, &tasks);
-    tasks.spawn_critical("kubelet server", server::run(listener, tls, authorities, router, tasks.clone()));
+    let (address, port) = (door.address, door.port);
+    start_server(&run, door, rooms, &clients, &tasks);
     let node_uid = start_node(&tasks, &clients, settings, &*provider, node_object);
     info!(node = run.node_name, %address, port, server = %clients.server, "started");
 
@@ -193,6 +170,53 @@ async fn be_a_node(run: Run) -> Result<(), Error> {
     if reason == "a failure" { Err(Error::Ended) } else { Ok(()) }
 }
 
+/// Where others reach this node, and who it is to them.
+struct Door {
+    listener: TcpListener,
+    address: IpAddr,
+    port: u16,
+    serving: Serving,
+    authorities: Authorities,
+}
+
+/// Gets the identity that the node needs, and learns where it is. Waits for an API server that is away.
+async fn find_ground(run: &Run) -> Result<(Clients, Door, String), Error> {
+    trust::bootstrap(run).await?;
+    let clients = client::connect(run.kubeconfig.as_deref()).await.map_err(Error::Client)?;
+    let listener = listen(run).await?;
+    let port = listener.local_addr().map_err(Error::Address)?.port();
+    let address = match run.address {
+        Some(address) => address,
+        None => own_address(&clients.server).await.map_err(Error::Address)?,
+    };
+    let serving = Serving::new(run, address)?;
+    let authorities = trust::authorities(run, &clients).await?;
+    let cluster_id = cluster_id(run, &clients).await;
+    Ok((clients, Door { listener, address, port, serving, authorities }, cluster_id))
+}
+
+fn settings(run: &Run, provider: String, door: &Door, kubelet_version: String) -> Settings {
+    Settings {
+        name: run.node_name.clone(),
+        provider,
+        address: door.address,
+        port: door.port,
+        kubelet_version,
+        labels: run.labels(),
+        taints: run.chosen_taints(),
+        provider_tolerance: run.provider_tolerance,
+    }
+}
+
+fn start_server(run: &Run, door: Door, rooms: Rooms, clients: &Clients, tasks: &Tasks) {
+    let reviews = AccessReviews::new(clients.reviews.clone(), &run.node_name);
+    let router = routes::router(rooms, Arc::new(Remembering::new(reviews)));
+    let Door { listener, address, serving, authorities, .. } = door;
+    let tls = tls::config(serving.certificate.clone(), &authorities);
+    trust::rotate(run, address, serving, clients, tasks);
+    tasks.spawn_critical("kubelet server", server::run(listener, tls, authorities, router, tasks.clone()));
+}
+
 async fn listen(run: &Run) -> Result<TcpListener, Error> {
     let address = SocketAddr::new(run.address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)), run.port);
     TcpListener::bind(address).await.map_err(|source| Error::Listen { address, source })
@@ -207,8 +231,10 @@ async fn own_address(server: &http::Uri) -> std::io::Result<IpAddr> {
     Ok(socket.local_addr()?.ip())
 }
 
+/// Absolute: what is in it is named in files that are elsewhere.
 fn state_dir(run: &Run) -> PathBuf {
-    run.state_dir.clone().unwrap_or_else(providers::default_state_dir)
+    let directory = run.state_dir.clone().unwrap_or_else(providers::default_state_dir);
+    std::path::absolute(&directory).unwrap_or(directory)
 }
 
 async fn cluster_id(run: &Run, clients: &Clients) -> String {

@@ -20,7 +20,7 @@ mod store;
 use async_trait::async_trait;
 
 pub(crate) use request::{Request, Wanted};
-pub(crate) use rotation::{Rotation, first};
+pub(crate) use rotation::{Rotation, obtain};
 pub(crate) use shown::Shown;
 pub(crate) use store::{Store, write_private};
 

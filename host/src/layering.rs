@@ -19,7 +19,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("objects", &["tasks"]),
     ("probes", &["status"]),
     ("pods", &["objects", "probes", "status", "tasks"]),
-    ("kubelet", &["pods", "tasks"]),
+    ("kubelet", &["certificates", "pods", "tasks"]),
     // It implements the ports that these own.
     ("api", &["pods", "objects", "node", "kubelet", "certificates"]),
 ];

@@ -16,9 +16,11 @@ use rustls::{ClientConfig, RootCertStore};
 use crate::FileError;
 use crate::watched::{read, unusable};
 
+mod certificates;
 mod identity;
 mod nobody;
 
+pub use certificates::Authorities;
 pub use identity::Identity;
 
 /// The largest CA file that is read. The bundle of a whole system is a quarter of it.

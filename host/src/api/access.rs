@@ -12,20 +12,37 @@ use kube::api::PostParams;
 use kube::{Api, Client};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use tracing::warn;
 
 use super::client::within;
+use super::watch::Pauses;
 use crate::kubelet::auth::{Authorizer, Caller};
 
 /// Certificates of a PEM file, DER.
-pub(crate) fn read_certificates(file: &Path) -> Result<Vec<Vec<u8>>, rustls::pki_types::pem::Error> {
+pub(super) fn read_certificates(file: &Path) -> Result<Vec<Vec<u8>>, rustls::pki_types::pem::Error> {
     CertificateDer::pem_file_iter(file)?.map(|certificate| Ok(certificate?.to_vec())).collect()
 }
 
 /// The authority that signs client certificates in this cluster, as the API server publishes it. None where this identity may not
-/// read it: node identities may not.
+/// read it: node identities may not. Waits for the API server: its not being there is no answer.
 pub(crate) async fn published_client_ca(client: Client) -> Option<Vec<Vec<u8>>> {
     let maps = Api::<ConfigMap>::namespaced(client, "kube-system");
-    let map = within(maps.get("extension-apiserver-authentication")).await.ok()?;
+    let mut pauses = Pauses::default();
+    let map = loop {
+        match within(maps.get("extension-apiserver-authentication")).await {
+            Ok(map) => break map,
+            Err(kube::Error::Api(status)) if [401, 403, 404].contains(&status.code) => return None,
+            Err(error) => {
+                let (error, pause) = (super::pods::describe(&error), pauses.next().unwrap_or_default());
+                warn!(
+                    error,
+                    ?pause,
+                    "cannot learn who signs client certificates, trying again; --client-ca-file says it by hand"
+                );
+                tokio::time::sleep(pause).await;
+            }
+        }
+    };
     let pem = map.data?.remove("client-ca-file")?;
     CertificateDer::pem_slice_iter(pem.as_bytes())
         .map(|certificate| certificate.map(|certificate| certificate.to_vec()))

@@ -12,9 +12,9 @@ use kube::config::{
 use tracing::info;
 
 use super::client;
-use super::client::certificate::ClientCertificate;
+use super::client::certificate::CertifiedUser;
 use super::signing::ClusterSigner;
-use crate::certificates::{Store, Wanted, first, write_private};
+use crate::certificates::{Store, Wanted, obtain, write_private};
 
 /// What all entries of the kubeconfig are called.
 const NAME: &str = "pluglet";
@@ -32,6 +32,8 @@ pub(crate) enum Error {
     NoCluster(PathBuf),
     #[error("the API server cannot be used")]
     Client(#[source] client::Error),
+    #[error("the folder that pluglet runs in is gone")]
+    Folder(#[source] std::io::Error),
     #[error("the kubeconfig cannot be written as YAML")]
     Text(#[source] serde_saphyr::ser::Error),
     #[error("cannot write kubeconfig {}", path.display())]
@@ -56,8 +58,8 @@ pub(crate) async fn kubeconfig(
     let wanted = Wanted::client(node_name);
     let store = Store::new(state_dir, &wanted);
     if store.load(&wanted).is_none() {
-        let client = client::alone(bootstrap).await.map_err(Error::Client)?;
-        first(&wanted, &store, &ClusterSigner::new(client)).await;
+        let client = client::single(bootstrap).await.map_err(Error::Client)?;
+        obtain(&wanted, &store, &ClusterSigner::new(client)).await;
     }
     let text = serde_saphyr::to_string(&with_certificate(cluster, store.current())).map_err(Error::Text)?;
     write_private(kubeconfig, text.as_bytes())
@@ -73,22 +75,24 @@ fn is_of_use(path: &Path) -> Result<bool, Error> {
     }
     let auth = current(path)?.1;
     let has_one = auth.client_certificate.is_some() || auth.client_certificate_data.is_some();
-    Ok(!has_one || ClientCertificate::of(&auth).is_some_and(|certificate| !certificate.expired))
+    Ok(!has_one || CertifiedUser::of(&auth).is_some_and(|certified| !certified.expired))
 }
 
+/// The cluster, good for a kubeconfig in any folder.
 fn cluster(path: &Path) -> Result<Cluster, Error> {
-    current(path)?.0.ok_or_else(|| Error::NoCluster(path.to_owned()))
+    let mut cluster = current(path)?.0.ok_or_else(|| Error::NoCluster(path.to_owned()))?;
+    if let Some(file) = &cluster.certificate_authority {
+        let file = std::path::absolute(file).map_err(Error::Folder)?;
+        cluster.certificate_authority = Some(file.display().to_string());
+    }
+    Ok(cluster)
 }
 
 /// Cluster and user of the current context.
 fn current(path: &Path) -> Result<(Option<Cluster>, AuthInfo), Error> {
     let config = Kubeconfig::read_from(path).map_err(|source| Error::Kubeconfig { path: path.to_owned(), source })?;
-    let name = config.current_context.unwrap_or_default();
-    let context = config.contexts.into_iter().find(|context| context.name == name).and_then(|named| named.context);
-    let context = context.unwrap_or_default();
-    let cluster = config.clusters.into_iter().find(|cluster| cluster.name == context.cluster);
-    let user = config.auth_infos.into_iter().find(|user| Some(&user.name) == context.user.as_ref());
-    Ok((cluster.and_then(|named| named.cluster), user.and_then(|named| named.auth_info).unwrap_or_default()))
+    let (cluster, user) = client::current(&config);
+    Ok((cluster.cloned(), user.cloned().unwrap_or_default()))
 }
 
 fn with_certificate(cluster: Cluster, certificate: &Path) -> Kubeconfig {

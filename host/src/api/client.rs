@@ -8,12 +8,12 @@ mod connection;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
+use kube::config::{AuthInfo, Cluster, KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
 use pluglet_credentials::FileError;
 
 use super::streams::Streams;
-use certificate::ClientCertificate;
+use certificate::CertifiedUser;
 pub(crate) use connection::Connector;
 
 /// Calls under way at once on the connection that most calls take. More would only queue in the API server, and be counted against this
@@ -70,9 +70,10 @@ pub(crate) enum Error {
     /// The file of a client certificate or of its key.
     #[error("the client certificate of the kubeconfig cannot be used")]
     Certificate(#[source] FileError),
-    /// It would be left out, and the cluster not be reached or be reached another way than the operator wants.
-    #[error("the kubeconfig's proxy-url {0} is not supported: give a kubeconfig that reaches the API server directly")]
-    Proxy(http::Uri),
+    /// It would be left out, and the cluster not be reached or be reached another way than the operator wants. Not repeated: it may have a
+    /// password in it.
+    #[error("the proxy-url in kubeconfig {} is not supported: give one that reaches the API server directly", .0.display())]
+    Proxy(PathBuf),
     /// TLS or authentication settings do not work.
     #[error("cannot make a client for {server}")]
     Client {
@@ -105,14 +106,25 @@ pub(crate) async fn connect(kubeconfig: Option<&Path>) -> Result<Clients, Error>
         reviews: of(REVIEW_CONCURRENCY)?,
         cluster_ca,
         server: config.cluster_url.clone(),
-        user: ClientCertificate::of(&config.auth_info).map(|certificate| certificate.user),
+        user: CertifiedUser::of(&config.auth_info).map(|certified| certified.name),
         certificate_file: config.auth_info.client_certificate.as_ref().map(PathBuf::from),
         streams: Streams::new(connector),
     })
 }
 
-/// One client for everything.
-pub(super) async fn alone(kubeconfig: &Path) -> Result<Client, Error> {
+/// Cluster and user of the current context, as they are written.
+pub(super) fn current(kubeconfig: &Kubeconfig) -> (Option<&Cluster>, Option<&AuthInfo>) {
+    let name = kubeconfig.current_context.as_deref().unwrap_or_default();
+    let context =
+        kubeconfig.contexts.iter().find(|context| context.name == name).and_then(|named| named.context.as_ref());
+    let Some(context) = context else { return (None, None) };
+    let cluster = kubeconfig.clusters.iter().find(|cluster| cluster.name == context.cluster);
+    let user = kubeconfig.auth_infos.iter().find(|user| Some(&user.name) == context.user.as_ref());
+    (cluster.and_then(|named| named.cluster.as_ref()), user.and_then(|named| named.auth_info.as_ref()))
+}
+
+/// A client that needs no other beside it.
+pub(super) async fn single(kubeconfig: &Path) -> Result<Client, Error> {
     let config = read(kubeconfig).await?;
     let server = config.cluster_url.to_string();
     let client = Connector::new(config)?.client(NODE_CONCURRENCY, false);
@@ -123,6 +135,10 @@ pub(super) async fn alone(kubeconfig: &Path) -> Result<Client, Error> {
 async fn read(path: &Path) -> Result<Config, Error> {
     let failed = |source| Error::Kubeconfig { path: path.to_owned(), source };
     let kubeconfig = Kubeconfig::read_from(path).map_err(failed)?;
+    // Looked for here: kube's own field is also set by HTTPS_PROXY, and proxies of the environment are not used.
+    if current(&kubeconfig).0.is_some_and(|cluster| cluster.proxy_url.is_some()) {
+        return Err(Error::Proxy(path.to_owned()));
+    }
     Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.map_err(failed)
 }
 

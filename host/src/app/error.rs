@@ -3,7 +3,6 @@
 //! In: the errors of the parts. Out: one message with all causes, an exit code. Invariant: 2 means that the operator's input is wrong.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use pluglet_wasm::StartError;
@@ -26,14 +25,8 @@ pub(super) enum Error {
     Client(#[source] api::client::Error),
     #[error("the node cannot get its own kubeconfig from --bootstrap-kubeconfig")]
     Bootstrap(#[source] api::bootstrap::Error),
-    #[error("cannot read the client certificate authorities in {}", path.display())]
-    ClientCa {
-        path: PathBuf,
-        #[source]
-        source: rustls::pki_types::pem::Error,
-    },
-    #[error("{} holds no certificate", .0.display())]
-    NoClientCa(PathBuf),
+    #[error("the client certificate authorities of --client-ca-file cannot be used")]
+    ClientCa(#[source] pluglet_credentials::FileError),
     #[error("cannot listen on {address}: choose another --port or --address")]
     Listen {
         address: SocketAddr,
@@ -62,8 +55,7 @@ impl Error {
             | Self::Start(_)
             | Self::Client(_)
             | Self::Bootstrap(_)
-            | Self::ClientCa { .. }
-            | Self::NoClientCa(_) => ExitCode::from(USAGE),
+            | Self::ClientCa(_) => ExitCode::from(USAGE),
             Self::Listen { .. }
             | Self::Address(_)
             | Self::ServingCertificate(_)

@@ -6,6 +6,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use pluglet_credentials::tls as tls_files;
 use pluglet_credentials::tls::{ClientCertificate, Identity};
 use rustls::server::ResolvesServerCert;
 use tracing::warn;
@@ -29,22 +30,16 @@ pub(super) async fn bootstrap(run: &Run) -> Result<(), Error> {
 
 /// Whose client certificates are believed.
 pub(super) async fn authorities(run: &Run, clients: &Clients) -> Result<Authorities, Error> {
-    let certificates = if let Some(file) = &run.client_ca_file {
-        let read = access::read_certificates(file);
-        let certificates = read.map_err(|source| Error::ClientCa { path: file.clone(), source })?;
-        if certificates.is_empty() {
-            return Err(Error::NoClientCa(file.clone()));
-        }
-        certificates
-    } else if let Some(published) = access::published_client_ca(clients.workload.clone()).await {
-        published
-    } else {
-        if clients.cluster_ca.is_empty() {
-            warn!("no client certificate authority is known: kubectl logs is refused; give --client-ca-file");
-        }
-        clients.cluster_ca.clone()
-    };
-    Authorities::new(&certificates).map_err(Error::Tls)
+    if let Some(file) = &run.client_ca_file {
+        let file = tls_files::Authorities::open(file.clone()).map_err(Error::ClientCa)?;
+        return Authorities::of_file(file).map_err(Error::Tls);
+    }
+    let published = access::published_client_ca(clients.workload.clone()).await;
+    let certificates = published.as_ref().unwrap_or(&clients.cluster_ca);
+    if certificates.is_empty() {
+        warn!("no client certificate authority is known: kubectl logs is refused; give --client-ca-file");
+    }
+    Authorities::new(certificates).map_err(Error::Tls)
 }
 
 /// What the node's server shows.
@@ -61,8 +56,11 @@ impl Serving {
             let identity = Identity::open(files).map_err(Error::ServingCertificate)?;
             return Ok(Self { certificate: Arc::new(identity), shown: None });
         }
-        let own = tls::self_signed(vec![run.node_name.clone(), address.to_string()]).map_err(Error::Tls)?;
-        let shown = Shown::new(own);
+        let wanted = Wanted::serving(&run.node_name, address);
+        let shown = match Store::new(&super::state_dir(run), &wanted).load(&wanted) {
+            Some(signed) => Shown::signed(&signed),
+            None => Shown::own(tls::self_signed(wanted.names().to_vec()).map_err(Error::Tls)?),
+        };
         Ok(Self { certificate: Arc::new(shown.clone()), shown: Some(shown) })
     }
 }
@@ -73,20 +71,25 @@ pub(super) fn rotate(run: &Run, address: IpAddr, serving: Serving, clients: &Cli
     let is_node = clients.user.as_ref() == Some(&client.user());
     if let Some(shown) = serving.shown.filter(|_| run.rotate_server_certificates.unwrap_or(is_node)) {
         let wanted = Wanted::serving(&run.node_name, address);
-        spawn("serving certificate", wanted, Some(shown), run, clients, tasks);
+        let rotation = rotation(run, wanted, clients).serving(shown);
+        let cancel = tasks.cancel_token();
+        tasks.spawn("serving certificate", async move {
+            // What is asked for is found again by the next process.
+            cancel.run_until_cancelled(rotation).await;
+        });
     }
     // Others are renewed by whoever made them.
-    if clients.certificate_file.as_deref() == Some(Store::new(&super::state_dir(run), &client).current()) {
-        spawn("client certificate", client, None, run, clients, tasks);
+    let rotation = rotation(run, client, clients);
+    if clients.certificate_file.as_deref().is_some_and(|file| rotation.store.is_current(file)) {
+        let cancel = tasks.cancel_token();
+        // Critical: without a certificate nothing can be asked, not even for another one. The next process may have a way to begin anew.
+        tasks.spawn_critical("client certificate", async move {
+            cancel.run_until_cancelled(rotation.client()).await;
+        });
     }
 }
 
-fn spawn(name: &'static str, wanted: Wanted, shown: Option<Shown>, run: &Run, clients: &Clients, tasks: &Tasks) {
+fn rotation(run: &Run, wanted: Wanted, clients: &Clients) -> Rotation<ClusterSigner> {
     let store = Store::new(&super::state_dir(run), &wanted);
-    let rotation = Rotation { wanted, store, signer: ClusterSigner::new(clients.workload.clone()), shown };
-    let cancel = tasks.cancel_token();
-    tasks.spawn(name, async move {
-        // What is asked for is found again by the next process.
-        cancel.run_until_cancelled(rotation.run()).await;
-    });
+    Rotation { wanted, store, signer: ClusterSigner::new(clients.workload.clone()) }
 }

@@ -73,7 +73,7 @@ impl Wanted {
     }
 
     /// DNS names and addresses that it must be good for.
-    pub(super) fn names(&self) -> &[String] {
+    pub(crate) fn names(&self) -> &[String] {
         &self.names
     }
 

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::pair::{Pair, Unusable};
 use super::request::Wanted;
@@ -37,39 +37,46 @@ pub(crate) struct Rotation<S> {
     pub(crate) wanted: Wanted,
     pub(crate) store: Store,
     pub(crate) signer: S,
-    /// Where it is shown. None: whoever uses it reads the store's file.
-    pub(crate) shown: Option<Shown>,
 }
 
 impl<S: Signer> Rotation<S> {
-    /// Until it is dropped.
-    pub(crate) async fn run(self) {
-        let mut renewal = self.store.load(&self.wanted).map(|pair| {
-            self.show(&pair);
-            pair.renewal(None)
-        });
+    /// That of a server, which has another one until there is one. Until it is dropped.
+    pub(crate) async fn serving(self, shown: Shown) {
+        let mut renewal = self.store.load(&self.wanted).map(|pair| pair.renewal(None));
         loop {
             if let Some(renewal) = renewal {
                 until(renewal).await;
             }
-            let pair = first(&self.wanted, &self.store, &self.signer).await;
-            self.show(&pair);
+            let pair = obtain(&self.wanted, &self.store, &self.signer).await;
+            shown.set(pair.certified.clone());
             renewal = Some(pair.renewal(Some(SystemTime::now())));
         }
     }
 
-    fn show(&self, pair: &Pair) {
-        if let Some(shown) = &self.shown {
-            shown.set(pair.certified.clone());
+    /// That of a client, which reads the store's file, and asks with the present one for the next. Ends when there is none that is good.
+    pub(crate) async fn client(self) {
+        let mut present = self.store.load(&self.wanted).map(|pair| (pair.renewal(None), pair.not_after()));
+        while let Some((renewal, end)) = present {
+            until(renewal).await;
+            present = tokio::select! {
+                pair = obtain(&self.wanted, &self.store, &self.signer) => {
+                    Some((pair.renewal(Some(SystemTime::now())), pair.not_after()))
+                }
+                // Cancel-safe: what was asked for is found again by the next process.
+                () = until(end) => None,
+            };
         }
+        error!(
+            "the client certificate's time is over, and no other one was signed: only --bootstrap-kubeconfig, or another kubeconfig, helps"
+        );
     }
 }
 
 /// Asks until there is a certificate.
-pub(crate) async fn first(wanted: &Wanted, store: &Store, signer: &impl Signer) -> Pair {
+pub(crate) async fn obtain(wanted: &Wanted, store: &Store, signer: &impl Signer) -> Pair {
     let mut pause = FIRST_PAUSE;
     loop {
-        match obtain(wanted, store, signer).await {
+        match ask(wanted, store, signer).await {
             Ok(pair) => {
                 let days = pair.not_after().duration_since(SystemTime::now()).unwrap_or_default().as_secs() / 86_400;
                 info!(purpose = wanted.purpose(), file = %store.current().display(), days, "there is a new certificate");
@@ -85,7 +92,7 @@ pub(crate) async fn first(wanted: &Wanted, store: &Store, signer: &impl Signer) 
     }
 }
 
-async fn obtain(wanted: &Wanted, store: &Store, signer: &impl Signer) -> Result<Pair, Error> {
+async fn ask(wanted: &Wanted, store: &Store, signer: &impl Signer) -> Result<Pair, Error> {
     let key = store.pending_key()?;
     let request = wanted.request(&key).map_err(Error::Request)?;
     match signer.sign(&request).await {
@@ -112,9 +119,6 @@ mod tests {
     use std::sync::Mutex;
 
     use async_trait::async_trait;
-    use rustls::crypto::ring;
-    use rustls::pki_types::PrivateKeyDer;
-    use rustls::sign::CertifiedKey;
 
     use super::super::pair::tests::signed;
     use super::super::request::Request;
@@ -154,21 +158,25 @@ mod tests {
         let store = Store::new(directory.path(), &wanted);
         let signer = Fickle { store: store.clone(), wanted: wanted.clone(), asked: Mutex::default() };
         let begun = tokio::time::Instant::now();
-        let pair = first(&wanted, &store, &signer).await;
+        obtain(&wanted, &store, &signer).await;
         assert_eq!(begun.elapsed(), Duration::from_secs(60 + 120 + 240));
         let asked = signer.asked.lock().unwrap().clone();
         let [denied, refused, wrong, good] = &asked[..] else { panic!("{asked:?}") };
         assert!(denied != refused && refused == wrong && wrong != good, "{asked:?}");
+        let asked = signer.asked.lock().unwrap().len();
         // The next process begins with it.
-        let made = rcgen::generate_simple_self_signed(["n".to_owned()]).unwrap();
-        let key = PrivateKeyDer::from(made.signing_key);
-        let own = CertifiedKey::from_der(vec![made.cert.der().clone()], key, &ring::default_provider()).unwrap();
-        let shown = Shown::new(own);
-        let rotation = Rotation { wanted, store, signer, shown: Some(shown.clone()) };
-        let running = tokio::spawn(rotation.run());
-        while shown.present().cert != pair.certified.cert {
-            tokio::task::yield_now().await;
-        }
-        running.abort();
+        let rotation = Rotation { wanted, store, signer };
+        let running = tokio::time::timeout(Duration::from_secs(3600), rotation.client()).await;
+        assert!(running.is_err(), "it waits for the renewal");
+        assert_eq!(asked, 4);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_without_a_good_certificate_ends_instead_of_asking_as_nobody() {
+        let directory = tempfile::tempdir().unwrap();
+        let wanted = Wanted::client("n");
+        let store = Store::new(directory.path(), &wanted);
+        let signer = Fickle { store: store.clone(), wanted: wanted.clone(), asked: Mutex::default() };
+        Rotation { wanted, store, signer }.client().await;
     }
 }

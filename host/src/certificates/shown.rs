@@ -7,13 +7,21 @@ use std::sync::{Arc, PoisonError, RwLock};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
+use super::pair::Pair;
+
 /// See the module. Clones are the same.
 #[derive(Clone, Debug)]
 pub(crate) struct Shown(Arc<RwLock<Arc<CertifiedKey>>>);
 
 impl Shown {
-    pub(crate) fn new(first: CertifiedKey) -> Self {
-        Self(Arc::new(RwLock::new(Arc::new(first))))
+    /// One that nobody has signed, to begin with.
+    pub(crate) fn own(certificate: CertifiedKey) -> Self {
+        Self(Arc::new(RwLock::new(Arc::new(certificate))))
+    }
+
+    /// One that an earlier process was given.
+    pub(crate) fn signed(pair: &Pair) -> Self {
+        Self(Arc::new(RwLock::new(pair.certified.clone())))
     }
 
     pub(super) fn present(&self) -> Arc<CertifiedKey> {

@@ -48,6 +48,12 @@ impl Store {
         &self.current
     }
 
+    /// Whether a path leads to that file, however it is written.
+    pub(crate) fn is_current(&self, path: &Path) -> bool {
+        let real = |path: &Path| fs::canonicalize(path).ok();
+        real(path).is_some_and(|path| Some(path) == real(&self.current))
+    }
+
     /// The pair that was kept, if it is still of use.
     pub(crate) fn load(&self, wanted: &Wanted) -> Option<Pair> {
         let pem = match fs::read_to_string(&self.current) {

@@ -19,7 +19,7 @@ use axum::response::{IntoResponse, Response};
 use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
 use tracing::{info, warn};
-use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::certificate::X509Certificate;
 
 use cache::Cache;
 
@@ -58,9 +58,8 @@ impl Known {
 }
 
 impl Caller {
-    /// Reads the subject of a verified certificate (DER). None for one without a common name.
-    pub(crate) fn of(certificate: &[u8]) -> Option<Self> {
-        let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
+    /// The subject of a certificate that was verified. None for one without a common name.
+    pub(crate) fn of(certificate: &X509Certificate<'_>) -> Option<Self> {
         let subject = certificate.subject();
         let user = subject.iter_common_name().next()?.as_str().ok()?.to_owned();
         let mut groups: Vec<String> =

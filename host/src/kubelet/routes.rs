@@ -40,6 +40,9 @@ pub(crate) struct Rooms {
 pub(crate) fn router(rooms: Rooms, authorizer: Arc<dyn Authorizer>) -> Router {
     Router::new()
         .route("/healthz", get(|| async { "ok" }))
+        .route("/healthz/ping", get(|| async { "ok" }))
+        .route("/healthz/log", get(|| async { "ok" }))
+        .route("/healthz/syncloop", get(|| async { "ok" }))
         .route("/containerLogs/{namespace}/{pod}/{container}", get(logs::handle))
         .route("/exec/{*target}", get(streaming::exec).post(streaming::exec))
         .route("/attach/{*target}", get(streaming::attach).post(streaming::attach))

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
 use rustls::ServerConfig;
@@ -19,7 +19,7 @@ use tower::Layer;
 use tracing::{debug, warn};
 
 use super::auth::Known;
-use super::tls::Authorities;
+use super::tls::{Authorities, CertifiedCaller};
 use crate::tasks::Tasks;
 
 /// Connections at once. Without a cap, idle connections from anyone who reaches the port would eat memory and file descriptors.
@@ -28,6 +28,10 @@ const MAX_CONNECTIONS: usize = 1024;
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Time for a request's headers, likewise (slow loris).
 const HEADERS: Duration = Duration::from_secs(10);
+/// Bytes of a request's headers. hyper takes some 400 KiB by default, for each connection of anybody who reaches the port; tokens have 1,200 bytes,
+/// and a command is in the query.
+const HEADER_BYTES: usize = 64 * 1024;
+const HEADER_BYTES_HTTP2: u32 = 64 * 1024;
 /// How long a connection lasts whose caller was not allowed anything yet. All it ever gets is a refusal; without a limit whoever reaches the
 /// port, or any pod with a token, could hold all places.
 const ANONYMOUS: Duration = Duration::from_secs(10);
@@ -77,6 +81,16 @@ struct Door {
     authorities: Authorities,
 }
 
+/// Runs the requests of HTTP/2 connections, which are tasks of their own.
+#[derive(Clone)]
+struct Owned(Tasks);
+
+impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Owned {
+    fn execute(&self, request: F) {
+        self.0.spawn("kubelet request", request);
+    }
+}
+
 async fn serve(stream: TcpStream, door: Door, router: Router, tasks: Tasks, place: OwnedSemaphorePermit) {
     let _place = place;
     let stream = match timeout(HANDSHAKE, door.acceptor.accept(stream)).await {
@@ -89,17 +103,18 @@ async fn serve(stream: TcpStream, door: Door, router: Router, tasks: Tasks, plac
     let connection_known = known.clone();
     let service = tower::util::MapRequestLayer::new(move |mut request: axum::extract::Request<_>| {
         request.extensions_mut().insert(connection_known.clone());
-        if let Some(caller) = &identity {
-            request.extensions_mut().insert(caller.clone());
+        if let Some(caller) = identity.as_ref().and_then(CertifiedCaller::now) {
+            request.extensions_mut().insert(caller);
         }
         request
     })
     .layer(router);
     // By what the handshake agreed on: looking at the first bytes instead would wait for them without end.
-    let mut builder = Builder::new(TokioExecutor::new());
+    let mut builder = Builder::new(Owned(tasks.clone()));
     builder = if is_http2 { builder.http2_only() } else { builder.http1_only() };
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS).max_buf_size(HEADER_BYTES);
     builder.http2().timer(TokioTimer::new()).keep_alive_interval(Some(Duration::from_secs(30)));
+    builder.http2().max_header_list_size(HEADER_BYTES_HTTP2);
     let service = TowerToHyperService::new(service);
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
     let cancel = tasks.cancel_token();
@@ -126,3 +141,6 @@ async fn serve(stream: TcpStream, door: Door, router: Router, tasks: Tasks, plac
         debug!(error, "connection ended");
     }
 }
+
+#[cfg(test)]
+mod tests;

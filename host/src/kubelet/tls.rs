@@ -14,7 +14,7 @@ use rustls::pki_types::PrivateKeyDer;
 use rustls::server::ResolvesServerCert;
 use rustls::sign::CertifiedKey;
 
-pub(crate) use caller::Authorities;
+pub(crate) use caller::{Authorities, CertifiedCaller};
 
 /// Why there is no TLS.
 #[derive(Debug, thiserror::Error)]

@@ -12,13 +12,13 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 /// See the module.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::api) struct ClientCertificate {
-    /// Its common name: who it is to the API server.
-    pub(in crate::api) user: String,
+pub(in crate::api) struct CertifiedUser {
+    /// The common name: who it is to the API server.
+    pub(in crate::api) name: String,
     pub(in crate::api) expired: bool,
 }
 
-impl ClientCertificate {
+impl CertifiedUser {
     pub(in crate::api) fn of(auth: &AuthInfo) -> Option<Self> {
         let pem = match (&auth.client_certificate_data, &auth.client_certificate) {
             (Some(data), _) => STANDARD.decode(data).ok()?,
@@ -27,7 +27,7 @@ impl ClientCertificate {
         };
         let certificate = CertificateDer::from_pem_slice(&pem).ok()?;
         let (_, certificate) = X509Certificate::from_der(&certificate).ok()?;
-        let user = certificate.subject().iter_common_name().next()?.as_str().ok()?.to_owned();
-        Some(Self { user, expired: certificate.validity().time_to_expiration().is_none() })
+        let name = certificate.subject().iter_common_name().next()?.as_str().ok()?.to_owned();
+        Some(Self { name, expired: certificate.validity().time_to_expiration().is_none() })
     }
 }

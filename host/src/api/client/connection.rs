@@ -52,11 +52,12 @@ struct Protocol(Arc<AtomicBool>);
 
 impl Connector {
     /// Reads the client certificate, if there is one in files.
-    pub(crate) fn new(config: Config) -> Result<Self, Error> {
-        if let Some(proxy) = config.proxy_url {
-            return Err(Error::Proxy(proxy));
-        }
+    pub(crate) fn new(mut config: Config) -> Result<Self, Error> {
         let identity = certificate_files(&config).map(Identity::open).transpose().map_err(Error::Certificate)?;
+        if identity.is_some() {
+            // Or each new client would read them by itself, also while one of the two has been replaced and the other not yet.
+            (config.auth_info.client_certificate, config.auth_info.client_key) = (None, None);
+        }
         Ok(Self { config: Arc::new(config), identity: identity.map(Arc::new), protocol: Protocol::default() })
     }
 

@@ -5,13 +5,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
 use cluster::{Node, NodeOptions, World, is_running, pod};
+use http::Method;
 use kube::client::Body;
 use kube::config::AuthInfo;
 use kube::{Client, Config};
 use serde_json::json;
 
 /// Each path of a kubelet with the right that it needs, and one that there is not.
-const PATHS: [(&str, &str); 17] = [
+const PATHS: [(&str, &str); 20] = [
     ("/healthz", "healthz"),
     ("/pods", "pods"),
     ("/runningpods/", "pods"),
@@ -28,6 +29,9 @@ const PATHS: [(&str, &str); 17] = [
     ("/attach/NAMESPACE/web/main?output=1", "create proxy"),
     ("/portForward/NAMESPACE/web", "create proxy"),
     ("/run/NAMESPACE/web/main", "create proxy"),
+    ("/exec/NAMESPACE/web/no-such-uid/main?command=true&output=1", "create proxy"),
+    ("/portForward/NAMESPACE/web/no-such-uid", "create proxy"),
+    ("/healthz/syncloop", "healthz"),
     ("/nothing", "proxy"),
 ];
 
@@ -52,9 +56,18 @@ fn token(token: &str) -> AuthInfo {
 /// The status of each path, 0 where there is no connection.
 async fn statuses(client: &Client, namespace: &str) -> Result<Vec<u16>> {
     let mut statuses = vec![];
-    for (path, _) in PATHS {
-        let request = http::Request::get(path.replace("NAMESPACE", namespace)).body(Body::empty())?;
-        statuses.push(client.send(request).await.map_or(0, |response| response.status().as_u16()));
+    for (path, needs) in PATHS {
+        let mut answers = vec![];
+        // What streams can begin either way, and it must not matter.
+        let methods = if needs == "create proxy" { &[Method::GET, Method::POST][..] } else { &[Method::GET] };
+        for method in methods {
+            let request = http::Request::builder().method(method).uri(path.replace("NAMESPACE", namespace));
+            let response = client.send(request.body(Body::empty())?).await;
+            answers.push(response.map_or(0, |response| response.status().as_u16()));
+        }
+        answers.dedup();
+        let [answer] = answers[..] else { anyhow::bail!("{path}: {answers:?} by method") };
+        statuses.push(answer);
     }
     Ok(statuses)
 }
@@ -88,9 +101,15 @@ async fn every_path_is_for_who_may_and_for_nobody_else() -> Result<()> {
     let expired = world.plane.certificate_for("expired-admin", "admin", "system:masters", past)?;
     assert_eq!(statuses(&client(&node, certificate(expired))?, namespace).await?, all(401), "expired");
 
+    let server = certificate(world.plane.serving_certificate());
+    assert_eq!(statuses(&client(&node, server)?, namespace).await?, all(401), "a server's certificate");
+
+    let now = SystemTime::now()..SystemTime::now() + Duration::from_secs(3600);
+    let nobody = world.plane.certificate_for("no-rights", "somebody", "somewhere", now)?;
+    assert_eq!(statuses(&client(&node, certificate(nobody))?, namespace).await?, all(403), "a user without rights");
     let stranger = account(&world, "stranger", "get", "pods").await?;
     assert_eq!(statuses(&client(&node, token(&stranger))?, namespace).await?, all(403), "no rights");
-    let served = [200, 200, 501, 200, 200, 200, 200, 200, 200, 501, 501, 200, 400, 400, 400, 501, 404];
+    let served = [200, 200, 501, 200, 200, 200, 200, 200, 200, 501, 501, 200, 400, 400, 400, 501, 404, 404, 200, 404];
     for (name, verb, resources, may) in [
         ("scraper", "get", "nodes/metrics,nodes/stats", &["metrics", "stats"][..]),
         // The right to read is not the right to run, although a WebSocket begins as a GET.

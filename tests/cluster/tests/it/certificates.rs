@@ -49,8 +49,9 @@ async fn approve(world: &World, request: &CertificateSigningRequest) -> Result<(
 
 /// Whether who trusts the cluster's authority and nobody else can call the node.
 async fn is_trusted(world: &World, node: &Node) -> Result<bool> {
+    let url = node.url().parse()?;
     let client = world.plane.client_with(|config| {
-        config.cluster_url = node.url().parse().unwrap();
+        config.cluster_url = url;
         config.default_retry = false;
     });
     let request = http::Request::get("/healthz").body(Body::empty())?;
