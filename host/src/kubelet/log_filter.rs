@@ -51,6 +51,13 @@ struct Piece {
     bytes: bytes::Bytes,
 }
 
+impl Piece {
+    /// With memory of its own: a line that is kept back would keep all that came with it.
+    fn alone(self) -> Self {
+        Self { bytes: bytes::Bytes::copy_from_slice(&self.bytes), ..self }
+    }
+}
+
 impl LogFilter {
     pub(crate) fn new(options: Options) -> Self {
         Self {
@@ -62,32 +69,27 @@ impl LogFilter {
         }
     }
 
-    /// What an item adds to the output.
-    pub(crate) fn take(&mut self, item: LogItem) -> Vec<u8> {
+    /// Adds to the output what follows from an item.
+    pub(crate) fn take(&mut self, item: LogItem, out: &mut Vec<u8>) {
         match item {
-            LogItem::CaughtUp => self.finish(),
+            LogItem::CaughtUp => self.finish(out),
             LogItem::Line { time_unix_ns, bytes, .. } => {
                 let piece = Piece { time_unix_ns, bytes };
-                let Some(tail) = &mut self.tail else {
-                    let mut out = Vec::with_capacity(piece.bytes.len() + 40);
-                    self.show(&piece, &mut out);
-                    return out;
-                };
-                tail.push(piece, self.options.tail_lines.unwrap_or(u64::MAX));
-                vec![]
+                match &mut self.tail {
+                    Some(tail) => tail.push(piece.alone(), self.options.tail_lines.unwrap_or(u64::MAX)),
+                    None => self.show(&piece, out),
+                }
             }
         }
     }
 
     /// Ends the tail: what it kept, and from here everything passes.
-    pub(crate) fn finish(&mut self) -> Vec<u8> {
-        let mut out = vec![];
+    pub(crate) fn finish(&mut self, out: &mut Vec<u8>) {
         for line in self.tail.take().map(|tail| tail.lines).unwrap_or_default() {
             for piece in line {
-                self.show(&piece, &mut out);
+                self.show(&piece, out);
             }
         }
-        out
     }
 
     /// The limit is reached: nothing will follow.
@@ -112,7 +114,7 @@ impl LogFilter {
 
     fn append(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
         let room = usize::try_from(self.left).unwrap_or(usize::MAX).min(bytes.len());
-        out.extend(bytes.iter().take(room));
+        out.extend_from_slice(bytes.get(..room).unwrap_or_default());
         self.left = self.left.saturating_sub(room as u64);
     }
 }

@@ -9,7 +9,7 @@ use axum::body::Body;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use futures::{StreamExt, stream};
+use futures::{FutureExt, StreamExt, stream};
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodStatus};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use pluglet_model::provider::{Error, LogRequest, LogStream};
@@ -18,6 +18,11 @@ use tracing::info;
 use super::log_filter::{LogFilter, Options};
 use super::routes::Rooms;
 use crate::pods::view::Seen;
+
+/// So many lines go out together, if they are there already. More would keep a thread from others.
+const LINES_TOGETHER: usize = 1024;
+/// Or so many bytes.
+const BYTES_TOGETHER: usize = 128 * 1024;
 
 /// Answers with the log of one container.
 pub(crate) async fn handle(
@@ -56,20 +61,57 @@ pub(crate) async fn handle(
 fn text(lines: LogStream, options: Options) -> Response {
     let chunks = stream::unfold(Some((lines, LogFilter::new(options))), |state| async {
         let (mut lines, mut filter) = state?;
-        let chunk = match lines.next().await {
-            Some(Ok(item)) => filter.take(item),
+        let mut out = vec![];
+        let outcome = take_ready(&mut lines, &mut filter, &mut out).await;
+        let chunk = (!out.is_empty()).then_some(Ok(out));
+        match outcome {
+            Ok(Going::On) => {
+                // Lines that are kept back for `tail` send nothing, and this would go on without giving way.
+                tokio::task::yield_now().await;
+                Some((vec![chunk], Some((lines, filter))))
+            }
+            Ok(Going::Ended) => Some((vec![chunk], None)),
+            // Ends the connection in a way that the reader notices: half a log must not look like a whole one.
+            Err(error) => Some((vec![chunk, Some(Err(io::Error::other(error)))], None)),
+        }
+    });
+    let chunks = chunks.flat_map(|chunks| stream::iter(chunks.into_iter().flatten()));
+    ([(header::CONTENT_TYPE, "text/plain")], Body::from_stream(chunks)).into_response()
+}
+
+enum Going {
+    On,
+    Ended,
+}
+
+/// Waits for a line, and takes those with it that are there already: each alone would be a chunk of HTTP and a record of TLS.
+async fn take_ready(lines: &mut LogStream, filter: &mut LogFilter, out: &mut Vec<u8>) -> Result<Going, Error> {
+    let mut item = lines.next().await;
+    for taken in 1.. {
+        match item {
+            Some(Ok(item)) => filter.take(item, out),
             Some(Err(error)) => {
                 info!(%error, "a log stream broke off");
-                // Ends the connection in a way that the reader notices: half a log must not look like a whole one.
-                return Some((Err(io::Error::other(error)), None));
+                return Err(error);
             }
-            None => return Some((Ok(filter.finish()), None)),
-        };
-        let next = (!filter.is_full()).then_some((lines, filter));
-        Some((Ok(chunk), next))
-    });
-    let chunks = chunks.filter(|chunk| std::future::ready(chunk.as_ref().map_or(true, |bytes| !bytes.is_empty())));
-    ([(header::CONTENT_TYPE, "text/plain")], Body::from_stream(chunks)).into_response()
+            None => {
+                filter.finish(out);
+                return Ok(Going::Ended);
+            }
+        }
+        if filter.is_full() {
+            return Ok(Going::Ended);
+        }
+        // Before the next is taken: one that is taken must be looked at.
+        if out.len() >= BYTES_TOGETHER || taken >= LINES_TOGETHER {
+            break;
+        }
+        match lines.next().now_or_never() {
+            Some(next) => item = next,
+            None => break,
+        }
+    }
+    Ok(Going::On)
 }
 
 /// The API server passes the text of a 400 on to the user.
@@ -87,12 +129,20 @@ fn failure(error: &Error, status: &PodStatus, name: &str, container: &str, previ
     (code, text).into_response()
 }
 
-/// Why a container has no log.
+/// Why a container has no log, as `validateContainerLogStatus` of the kubelet says it.
 fn unavailable(status: &PodStatus, name: &str, container: &str) -> String {
-    let waiting = status_of(status, container).and_then(|status| status.state.as_ref()?.waiting.clone());
-    match waiting.and_then(|waiting| waiting.reason) {
-        Some(reason) => format!("container \"{container}\" in pod \"{name}\" is waiting to start: {reason}"),
-        None => format!("container \"{container}\" in pod \"{name}\" is not available"),
+    let of = format!("container \"{container}\" in pod \"{name}\"");
+    let Some(state) = status_of(status, container).and_then(|status| status.state.as_ref()) else {
+        return format!("{of} is not available");
+    };
+    if state.terminated.is_some() {
+        return format!("{of} is terminated");
+    }
+    match state.waiting.as_ref().and_then(|waiting| waiting.reason.as_deref()) {
+        Some("ErrImagePull") => format!("{of} is waiting to start: image can't be pulled"),
+        Some("ImagePullBackOff") => format!("{of} is waiting to start: trying and failing to pull image"),
+        Some(reason) => format!("{of} is waiting to start: {reason}"),
+        None => format!("{of} is waiting to start - no logs yet"),
     }
 }
 
@@ -184,6 +234,15 @@ fn time(name: &str, value: &str) -> Result<Timestamp, Refusal> {
     // The only characters of RFC 3339 that a client may escape.
     let value = value.replace("%3A", ":").replace("%3a", ":").replace("%2B", "+").replace("%2b", "+");
     value.parse().map_err(|_| refuse(StatusCode::BAD_REQUEST, name, "must be an RFC 3339 time"))
+}
+
+/// What the fuzzer does with a query (see `tests/fuzz`).
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz_query(text: &str) {
+    let now = Timestamp::UNIX_EPOCH + SignedDuration::from_hours(500_000);
+    if let Ok(query) = Query::parse(text, now) {
+        assert_ne!(query.filter.limit_bytes, Some(0));
+    }
 }
 
 #[cfg(test)]

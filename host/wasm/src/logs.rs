@@ -5,8 +5,8 @@
 
 use std::sync::Arc;
 use std::time::Duration;
-use std::vec::IntoIter;
 
+use bytes::BytesMut;
 use futures::channel::mpsc;
 use futures::stream::{self, StreamExt as _};
 use pluglet_model::provider::{Error, LogItem, LogStream};
@@ -20,17 +20,44 @@ use crate::bindings::exports::pluglet::provider::sessions;
 use crate::bindings::pluglet::provider::types;
 use crate::call::LOGS;
 use crate::gate::Gate;
-use crate::pump::{Pump, Take};
+use crate::pump::{Portion, Pump, Take};
 
 /// Batches between guest and caller. A caller that reads slowly makes the guest wait; more would only be read ahead for users who
 /// may leave, in as many logs as may be open.
 const BUFFERED_BATCHES: usize = 2;
 
-/// Pieces of a log in one batch: at most a mebibyte, see [`adapt::MAX_PIECE_BYTES`].
+/// Pieces of a log in one batch where they are long: at most a mebibyte, see [`adapt::MAX_PIECE_BYTES`].
 const BATCH: usize = 16;
+
+/// The same where they are short, as lines are.
+const PORTION: Portion<LogItem> = Portion { items: 512, bytes: 1 << 20, weigh, pack };
+
+/// A line up to so many bytes has no memory of its own.
+const SHORT: usize = 1024;
+
+/// An item is more than its bytes: empty lines are not for nothing.
+fn weigh(item: &LogItem) -> usize {
+    let bytes = if let LogItem::Line { bytes, .. } = item { bytes.len() } else { 0 };
+    size_of::<LogItem>() + bytes
+}
 
 /// How long a guest may take to say how its stream ended, once it has. It knows already; the user should not wait for it.
 const OUTCOME_WAIT: Duration = Duration::from_secs(30);
+
+/// Puts short lines into one buffer. Each in its own would be given back by the thread that sends it, and the two threads would wait for each other in
+/// the allocator for longer than all else takes.
+fn pack(batch: Vec<LogItem>) -> Vec<LogItem> {
+    let short = |item: &LogItem| matches!(item, LogItem::Line { bytes, .. } if bytes.len() <= SHORT);
+    let mut buffer = BytesMut::with_capacity(batch.iter().filter(|item| short(item)).map(weigh).sum());
+    let mut pack = |item| match item {
+        LogItem::Line { time_unix_ns, stderr, bytes } if bytes.len() <= SHORT => {
+            buffer.extend_from_slice(&bytes);
+            LogItem::Line { time_unix_ns, stderr, bytes: buffer.split().freeze() }
+        }
+        item => item,
+    };
+    batch.into_iter().map(&mut pack).collect()
+}
 
 /// The guest's end.
 pub(crate) struct LogSink {
@@ -61,45 +88,27 @@ impl LogSink {
         stream: StreamReader<sessions::LogItem>,
         outcome: FutureReader<Result<(), types::Error>>,
     ) -> wasmtime::Result<()> {
-        stream.pipe(&mut store, Pump::new(self.items, BATCH, adapt::log_pieces, self.session))?;
+        stream.pipe(&mut store, Pump::new(self.items, BATCH, adapt::log_pieces, self.session).portioned(PORTION))?;
         outcome.pipe(&mut store, Take::new(self.outcome, |ended: Result<(), types::Error>| ended.map_err(adapt::error)))
     }
-}
-
-/// What the stream of one log goes through.
-enum Reading {
-    Items { source: LogSource, batch: IntoIter<LogItem>, gate: Gate, uid: Arc<str> },
-    Ended,
 }
 
 impl LogSource {
     /// The stream that a caller reads.
     pub(crate) fn into_stream(self, gate: Gate, uid: Arc<str>) -> LogStream {
-        let start = Reading::Items { source: self, batch: Vec::new().into_iter(), gate, uid };
-        stream::unfold(start, next).boxed()
-    }
-
-    /// How it ended.
-    async fn outcome(self, gate: &Gate, uid: &Arc<str>) -> Option<Error> {
-        match timeout(OUTCOME_WAIT, self.outcome).await {
-            Ok(Ok(Ok(()))) => None,
-            Ok(Ok(Err(error))) => Some(error),
-            // Both ends vanish without a word only together with the store.
-            Ok(Err(_)) => Some(gate.end().await.verdict(Some(uid))),
-            Err(_) => Some(Error::Timeout { call: LOGS.name, after: OUTCOME_WAIT }),
-        }
+        let items = self.items.flat_map(|batch| stream::iter(batch).map(Ok));
+        let failure = stream::once(failure(self.outcome, gate, uid));
+        items.chain(failure.filter_map(|failure| std::future::ready(failure.map(Err)))).boxed()
     }
 }
 
-async fn next(reading: Reading) -> Option<(Result<LogItem, Error>, Reading)> {
-    let Reading::Items { mut source, mut batch, gate, uid } = reading else { return None };
-    loop {
-        if let Some(item) = batch.next() {
-            return Some((Ok(item), Reading::Items { source, batch, gate, uid }));
-        }
-        match source.items.next().await {
-            Some(items) => batch = items.into_iter(),
-            None => return source.outcome(&gate, &uid).await.map(|error| (Err(error), Reading::Ended)),
-        }
+/// How it ended, if not well.
+async fn failure(outcome: oneshot::Receiver<Result<(), Error>>, gate: Gate, uid: Arc<str>) -> Option<Error> {
+    match timeout(OUTCOME_WAIT, outcome).await {
+        Ok(Ok(Ok(()))) => None,
+        Ok(Ok(Err(error))) => Some(error),
+        // Both ends vanish without a word only together with the store.
+        Ok(Err(_)) => Some(gate.end().await.verdict(Some(&uid))),
+        Err(_) => Some(Error::Timeout { call: LOGS.name, after: OUTCOME_WAIT }),
     }
 }

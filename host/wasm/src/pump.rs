@@ -22,12 +22,27 @@ pub(crate) use input::{FromChunks, FromItems, Rest};
 /// Makes of one item of the guest what goes on: one, or several where it was too long for one.
 type Convert<T, U> = fn(T, &mut VecDeque<U>);
 
+/// What goes on at once where items are small: entering the host for each sixteen of them would cost more than they do.
+pub(crate) struct Portion<U> {
+    /// At most so many items.
+    pub(crate) items: usize,
+    /// At most so many bytes, unless one alone has more.
+    pub(crate) bytes: usize,
+    /// The bytes of one.
+    pub(crate) weigh: fn(&U) -> usize,
+    /// Makes a batch ready for another thread.
+    pub(crate) pack: fn(Vec<U>) -> Vec<U>,
+}
+
 /// Pumps items, each through `convert`.
 pub(crate) struct Pump<T, U, G> {
     sink: mpsc::Sender<Vec<U>>,
-    /// Items that are taken from the guest, and handed on, at once. Each batch is in the host's memory, and a guest of 1 MiB can make
-    /// every item of it point at the same bytes.
+    /// Items that are taken from the guest at once: at first, and where they are large. Each batch is in the host's memory, and a guest of 1 MiB
+    /// can make every item of it point at the same bytes.
     batch: usize,
+    /// Items that are taken with the next write.
+    take: usize,
+    portion: Portion<U>,
     convert: Convert<T, U>,
     /// Taken and converted, more than fits into one batch. Empty whenever the guest's write is answered.
     held: VecDeque<U>,
@@ -38,7 +53,34 @@ pub(crate) struct Pump<T, U, G> {
 impl<T, U, G> Pump<T, U, G> {
     /// A pump into `sink`.
     pub(crate) fn new(sink: mpsc::Sender<Vec<U>>, batch: usize, convert: Convert<T, U>, guard: G) -> Self {
-        Self { sink, batch, convert, held: VecDeque::new(), _guard: guard }
+        let portion = Portion { items: batch, bytes: usize::MAX, weigh: |_| 0, pack: |batch| batch };
+        Self { sink, batch, take: batch, portion, convert, held: VecDeque::new(), _guard: guard }
+    }
+
+    /// Takes more at once while items are small.
+    pub(crate) fn portioned(mut self, portion: Portion<U>) -> Self {
+        self.portion = portion;
+        self
+    }
+
+    /// What was taken decides how much is taken next.
+    fn learn(&mut self) {
+        let taken: usize = self.held.iter().map(self.portion.weigh).sum();
+        if taken > self.portion.bytes {
+            self.take = self.batch;
+        } else if taken <= self.portion.bytes / 4 {
+            self.take = (self.take * 2).min(self.portion.items);
+        }
+    }
+
+    /// How many of the items that are held go on together.
+    fn together(&self) -> usize {
+        let mut bytes: usize = 0;
+        let fits = self.held.iter().take(self.portion.items).take_while(|item| {
+            bytes = bytes.saturating_add((self.portion.weigh)(item));
+            bytes <= self.portion.bytes
+        });
+        fits.count().max(1)
     }
 
     /// Hand on what is held, a batch at a time. `Pending` while the channel is full.
@@ -47,8 +89,8 @@ impl<T, U, G> Pump<T, U, G> {
             if ready!(self.sink.poll_ready(cx)).is_err() {
                 return Poll::Ready(StreamResult::Dropped);
             }
-            let batch = self.held.drain(..self.batch.min(self.held.len())).collect();
-            if self.sink.start_send(batch).is_err() {
+            let batch = self.held.drain(..self.together()).collect();
+            if self.sink.start_send((self.portion.pack)(batch)).is_err() {
                 return Poll::Ready(StreamResult::Dropped);
             }
         }
@@ -84,7 +126,7 @@ where
             Poll::Pending if finish => return Poll::Ready(Ok(StreamResult::Cancelled)),
             Poll::Pending => return Poll::Pending,
         }
-        let count = source.remaining(&mut store).min(pump.batch);
+        let count = source.remaining(&mut store).min(pump.take);
         if count == 0 {
             // The guest only asks whether a write would be taken.
             return Poll::Ready(Ok(StreamResult::Completed));
@@ -94,6 +136,7 @@ where
         for item in items {
             (pump.convert)(item, &mut pump.held);
         }
+        pump.learn();
         pump.poll_flush(cx).map(Ok)
     }
 }

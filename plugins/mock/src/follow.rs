@@ -7,10 +7,11 @@ use std::rc::Rc;
 
 use futures::channel::oneshot;
 use futures::future::select;
+use futures::stream;
 use pluglet_sdk::{Error, LogItem, LogOptions, LogStream, LogWriter, Result};
 
 use crate::life::{Doing, Run, moment};
-use crate::logs::{Window, line, lines, next_line_ns};
+use crate::logs::{Window, bulk, line, lines, next_line_ns};
 use crate::pods::{Entry, Pods};
 use crate::script::Script;
 
@@ -31,8 +32,9 @@ pub(crate) fn logs(pods: &Rc<Pods>, uid: &str, options: &LogOptions) -> Result<L
     if let Some(text) = revealed.filter(|_| window.takes(run.started_ns, present.len())) {
         present.insert(0, line(run.started_ns, &text));
     }
+    let present = present.into_iter().chain(bulk(script.clone(), &run));
     if !options.follow {
-        return Ok(LogStream::lines(present));
+        return Ok(LogStream::new(stream::iter(present.map(|line| Ok(LogItem::Line(line))))));
     }
     let ended = pods.follow(uid, &options.container).ok_or(Error::NotFound)?;
     let (mut writer, log) = LogStream::channel(WAITING);

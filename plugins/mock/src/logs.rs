@@ -59,6 +59,23 @@ pub(crate) fn lines(script: &Script, run: &Run, window: Window) -> Vec<LogLine> 
     kept
 }
 
+/// The lines of `log-size`, as if all were written when the run started. They count apart from what is kept.
+pub(crate) fn bulk(script: Script, run: &Run) -> impl Iterator<Item = LogLine> + use<> {
+    let (mut left, started_ns) = (script.log_size, run.started_ns);
+    let mut number = 0_u64;
+    let same = (!script.log_line.contains("{n}")).then(|| line(started_ns, &script.log_line));
+    std::iter::from_fn(move || {
+        if left == 0 {
+            return None;
+        }
+        number += 1;
+        let numbered = || line(started_ns, &script.log_line.replace("{n}", &number.to_string()));
+        let line = same.clone().unwrap_or_else(numbered);
+        left = left.saturating_sub(line.bytes.len() as u64);
+        Some(line)
+    })
+}
+
 /// When the next line after `now_ns` is written. None: never.
 pub(crate) fn next_line_ns(script: &Script, run: &Run, now_ns: u64) -> Option<u64> {
     let every = script.log_every?;

@@ -19,7 +19,7 @@ pub(crate) use failure::Failure;
 pub(crate) const PREFIX: &str = "mock.pluglet.dev/";
 
 /// All names, as the README lists them.
-const NAMES: [&str; 27] = [
+const NAMES: [&str; 28] = [
     "cpu-usage",
     "create-delay",
     "create-error",
@@ -40,6 +40,7 @@ const NAMES: [&str; 27] = [
     "log",
     "log-every",
     "log-line",
+    "log-size",
     "memory-usage",
     "pod-ip",
     "reveal",
@@ -98,6 +99,8 @@ pub(crate) struct Script {
     pub(crate) fault: Option<Fault>,
     /// Lines at the start of each run.
     pub(crate) log: String,
+    /// So many bytes of lines behind those.
+    pub(crate) log_size: u64,
     /// Time between the lines that follow.
     pub(crate) log_every: Option<u64>,
     /// Such a line; `{n}` stands for its number.
@@ -160,6 +163,7 @@ impl Script {
                 "stop-exit-code" => script.stop_exit_code = exit_code(name, value)?,
                 "log" => value.clone_into(&mut script.log),
                 "log-line" => value.clone_into(&mut script.log_line),
+                "log-size" => script.log_size = amount(name, value, 1)?,
                 "pod-ip" => script.pod_ip = Some(number(name, value)?),
                 "exec-exit-code" => script.exec_exit_codes = exit_codes(name, value)?,
                 "exec-output" => value.clone_into(&mut script.exec_output),
@@ -304,6 +308,7 @@ mod tests {
             ("exec-exit-code", "1,,0"),
             ("cpu-usage", "much"),
             ("memory-usage", "Mi"),
+            ("log-size", "large"),
             ("reveal", "all"),
             ("status-wrong", "always"),
             ("fault", "none"),

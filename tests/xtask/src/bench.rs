@@ -26,6 +26,7 @@ mod references;
 mod report;
 mod requests;
 mod round;
+mod sessions;
 mod stats;
 mod usage;
 
@@ -67,6 +68,9 @@ pub(crate) struct Arguments {
     /// Not a burst, but what pods cost that name a Secret, a ConfigMap and a token, beside as many that name nothing
     #[arg(long, conflicts_with_all = ["peer", "only", "json", "sandbox", "rounds"])]
     references: bool,
+    /// Not a burst, but what logs, commands and forwarded ports cost, beside a bare TCP connection
+    #[arg(long, conflicts_with_all = ["peer", "only", "json", "sandbox", "rounds", "references", "pods", "writers"])]
+    sessions: bool,
     /// Where everything measured goes; by default bench.json in cargo's target directory
     #[arg(long)]
     json: Option<PathBuf>,
@@ -115,7 +119,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if let Some(sandbox) = arguments.sandbox {
         return measure(&workspace, sandbox);
     }
-    let subjects = if arguments.references { vec![Subject::Pluglet] } else { subjects(arguments) };
+    let subjects =
+        if arguments.references || arguments.sessions { vec![Subject::Pluglet] } else { subjects(arguments) };
     if std::env::var_os(BUILT).is_none() {
         build(&workspace, subjects.contains(&Subject::Pluglet))?;
     }
@@ -142,7 +147,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             kwok,
             subjects,
         };
-        let outcome = if arguments.references {
+        let outcome = if arguments.sessions {
+            sessions::measure(&bench).await.map(|figures| println!("\n{figures}"))
+        } else if arguments.references {
             references::compare(&bench).await.map(|comparison| println!("\n{comparison}"))
         } else {
             bench.report(arguments.rounds, &json).await

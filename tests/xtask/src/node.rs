@@ -38,6 +38,7 @@ pub(crate) struct Spec<'a> {
 #[derive(Debug)]
 pub(crate) struct Node {
     name: String,
+    port: u16,
     process: Process,
     started: Instant,
     // Dropped after the process, which writes into it.
@@ -55,6 +56,7 @@ impl Node {
     /// Starts it; its output goes to a file in the control plane's directory.
     pub(crate) fn start(plane: &ControlPlane, spec: &Spec<'_>) -> Result<Self> {
         let state = tempfile::Builder::new().prefix("pluglet-state-").tempdir()?;
+        let port = controlplane::ports::one()?;
         let mut command = Command::new(spec.binary);
         command
             .arg("run")
@@ -68,15 +70,20 @@ impl Node {
             .arg("--state-dir")
             .arg(state.path())
             .args(["--address", &Ipv4Addr::LOCALHOST.to_string()])
-            .args(["--port", &controlplane::ports::one()?.to_string()]);
+            .args(["--port", &port.to_string()]);
         let log = plane.dir().join("logs").join(format!("{}.log", spec.name));
         let process = Process::spawn("pluglet", &command, &log)?;
-        Ok(Self { name: spec.name.to_owned(), process, started: Instant::now(), _state: state })
+        Ok(Self { name: spec.name.to_owned(), port, process, started: Instant::now(), _state: state })
     }
 
     /// The file its output goes to.
     pub(crate) fn log(&self) -> &Path {
         self.process.log()
+    }
+
+    /// Where it can be called directly.
+    pub(crate) fn url(&self) -> String {
+        format!("https://{}:{}", Ipv4Addr::LOCALHOST, self.port)
     }
 
     /// Its process id.

@@ -14,9 +14,9 @@ fn filtered(options: Options, items: Vec<LogItem>) -> String {
     let mut filter = LogFilter::new(options);
     let mut out = vec![];
     for item in items {
-        out.extend(filter.take(item));
+        filter.take(item, &mut out);
     }
-    out.extend(filter.finish());
+    filter.finish(&mut out);
     String::from_utf8(out).unwrap()
 }
 
@@ -40,11 +40,16 @@ fn tail_keeps_the_last_lines_and_zero_keeps_none() {
 #[test]
 fn with_follow_tail_counts_only_what_was_there_at_first() {
     let mut filter = LogFilter::new(Options { tail_lines: Some(1), ..Options::default() });
+    let mut taken = |item| {
+        let mut out = vec![];
+        filter.take(item, &mut out);
+        String::from_utf8(out).unwrap()
+    };
     for item in three() {
-        assert_eq!(filter.take(item), b"");
+        assert_eq!(taken(item), "");
     }
-    assert_eq!(filter.take(LogItem::CaughtUp), b"three\n");
-    assert_eq!(filter.take(line(4, "four\n")), b"four\n");
+    assert_eq!(taken(LogItem::CaughtUp), "three\n");
+    assert_eq!(taken(line(4, "four\n")), "four\n");
 }
 
 #[test]
@@ -73,6 +78,6 @@ fn the_limit_counts_every_byte_and_then_the_filter_is_full() {
     let options = Options { limit_bytes: Some(6), ..Options::default() };
     let mut filter = LogFilter::new(options.clone());
     assert_eq!(filtered(options, three()), "one\ntw");
-    filter.take(line(1, "sixsix"));
+    filter.take(line(1, "sixsix"), &mut vec![]);
     assert!(filter.is_full());
 }

@@ -1,5 +1,7 @@
 //! The API server's query.
 
+use pluglet_model::provider::LogItem;
+
 use super::*;
 
 fn now() -> Timestamp {
@@ -42,4 +44,49 @@ fn wrong_values_are_refused_with_the_kubelets_codes() {
     assert_eq!(parse("sinceSeconds=5&sinceTime=1970-01-01T00:00:05Z"), Err(StatusCode::UNPROCESSABLE_ENTITY));
     assert_eq!(parse("follow=perhaps"), Err(StatusCode::BAD_REQUEST));
     assert_eq!(parse("stream=Stdout"), Err(StatusCode::BAD_REQUEST));
+}
+
+/// The whole text of a log whose items are all there already.
+async fn text_of(items: Vec<Result<LogItem, Error>>, options: Options) -> Result<String, axum::Error> {
+    let response = text(stream::iter(items).boxed(), options);
+    let bytes = axum::body::to_bytes(response.into_body(), usize::MAX).await?;
+    Ok(String::from_utf8(bytes.to_vec()).unwrap())
+}
+
+fn line(text: &str) -> Result<LogItem, Error> {
+    Ok(LogItem::Line { time_unix_ns: None, stderr: false, bytes: text.to_owned().into() })
+}
+
+#[tokio::test]
+async fn of_lines_that_go_out_together_none_is_lost_wherever_the_batch_ends() {
+    for count in [0, 1, LINES_TOGETHER - 1, LINES_TOGETHER, LINES_TOGETHER + 1, 3 * LINES_TOGETHER] {
+        let lines = || (0..count).map(|_| line("x\n")).collect::<Vec<_>>();
+        assert_eq!(text_of(lines(), Options::default()).await.unwrap().len(), 2 * count, "{count}");
+        let long = (0..count).map(|_| line(&"x".repeat(1000))).collect();
+        assert_eq!(text_of(long, Options::default()).await.unwrap().len(), 1000 * count, "{count} long ones");
+        // What ends a tail, and what breaks a log off, are items too.
+        let tail = Options { tail_lines: Some(1), ..Options::default() };
+        let followed = [lines(), vec![Ok(LogItem::CaughtUp), line("new\n")]].concat();
+        let old = if count > 0 { "x\n" } else { "" };
+        assert_eq!(text_of(followed, tail).await.unwrap(), format!("{old}new\n"), "{count}");
+        let broken = [lines(), vec![Err(Error::NotFound)]].concat();
+        assert!(text_of(broken, Options::default()).await.is_err(), "{count}");
+    }
+}
+
+#[test]
+fn a_container_without_a_log_says_why_in_the_kubelets_words() {
+    let said = |state: serde_json::Value| {
+        let status = serde_json::json!({"containerStatuses": [
+            {"name": "c", "image": "", "imageID": "", "ready": false, "restartCount": 0, "state": state},
+        ]});
+        let text = unavailable(&serde_json::from_value(status).unwrap(), "p", "c");
+        text.strip_prefix("container \"c\" in pod \"p\" is ").unwrap().to_owned()
+    };
+    let waiting = |reason: &str| said(serde_json::json!({"waiting": {"reason": reason}}));
+    assert_eq!(waiting("ContainerCreating"), "waiting to start: ContainerCreating");
+    assert_eq!(waiting("ErrImagePull"), "waiting to start: image can't be pulled");
+    assert_eq!(waiting("ImagePullBackOff"), "waiting to start: trying and failing to pull image");
+    assert_eq!(said(serde_json::json!({"terminated": {"exitCode": 0}})), "terminated");
+    assert_eq!(said(serde_json::json!({"running": {}})), "waiting to start - no logs yet");
 }

@@ -51,6 +51,15 @@ impl Transport {
     }
 }
 
+/// What is typed into a command.
+const LARGE: u32 = 100_000_000;
+/// What is copied: a hundred files of about a megabyte.
+const FILES: u32 = 100;
+
+fn content(number: u32) -> Vec<u8> {
+    vec![number as u8; 1_000_000 + number as usize]
+}
+
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
@@ -86,13 +95,13 @@ async fn a_command_ends_with_its_exit_code_and_its_outputs_stay_apart() -> Resul
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_typed_comes_back_whole_and_its_end_ends_the_command() -> Result<()> {
     let (world, _node) = one_pod("exec-stdin", &json!({})).await?;
-    let typed: Vec<u8> = (0..20_000_000_u32).map(|number| (number.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let typed: Vec<u8> = (0..LARGE).map(|number| (number.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
     for transport in BOTH {
         let output = transport.run(&world, &["exec", "-i", "web", "--", "cat"], typed.clone()).await?;
         assert!(output.status.success(), "{transport:?}: {}", text(&output.stderr));
         assert!(output.stdout == typed, "{transport:?}: {} of {} bytes", output.stdout.len(), typed.len());
         let count = transport.run(&world, &["exec", "-i", "web", "--", "wc", "-c"], typed.clone()).await?;
-        assert_eq!(text(&count.stdout), "20000000\n", "{transport:?}");
+        assert_eq!(text(&count.stdout), format!("{LARGE}\n"), "{transport:?}");
         // One that does not read ends all the same.
         let output = transport.run(&world, &["exec", "-i", "web", "--", "echo", "done"], typed.clone()).await?;
         assert_eq!((output.status.code(), text(&output.stdout)), (Some(0), "done\n".to_owned()), "{transport:?}");
@@ -133,12 +142,14 @@ async fn a_tree_is_copied_into_a_container_and_back() -> Result<()> {
     let (world, _node) = one_pod("cp", &json!({})).await?;
     let directory = tempfile::tempdir()?;
     let (from, to) = (directory.path().join("tree"), directory.path().join("back"));
-    for number in 0..50_u32 {
+    for number in 0..FILES {
         let file = from.join(format!("{}/{number}", number % 7));
         std::fs::create_dir_all(file.parent().context("a parent")?)?;
-        std::fs::write(file, vec![number as u8; 100_000 + number as usize])?;
+        std::fs::write(file, content(number))?;
     }
     for transport in BOTH {
+        // Something that the other transport has not brought.
+        std::fs::write(from.join("by"), format!("{transport:?}"))?;
         let [from, to] = [&from, &to].map(|path| path.to_string_lossy().into_owned());
         let target = format!("web:/tmp/{transport:?}");
         let output = transport.run(&world, &["cp", &from, &target], vec![]).await?;
@@ -146,11 +157,12 @@ async fn a_tree_is_copied_into_a_container_and_back() -> Result<()> {
         std::fs::remove_dir_all(&to).ok();
         let output = transport.run(&world, &["cp", &target, &to], vec![]).await?;
         assert!(output.status.success(), "{transport:?}: {}", text(&output.stderr));
-        for number in 0..50_u32 {
+        for number in 0..FILES {
             let file = directory.path().join(format!("back/{}/{number}", number % 7));
             let bytes = std::fs::read(&file).with_context(|| format!("{transport:?}: {}", file.display()))?;
-            ensure!(bytes == vec![number as u8; 100_000 + number as usize], "{transport:?}: {}", file.display());
+            ensure!(bytes == content(number), "{transport:?}: {}", file.display());
         }
+        assert_eq!(std::fs::read_to_string(directory.path().join("back/by"))?, format!("{transport:?}"));
     }
     Ok(())
 }
@@ -203,9 +215,25 @@ async fn local_port(lines: &mut tokio::io::Lines<BufReader<tokio::process::Child
     port.parse().with_context(|| line.clone())
 }
 
-async fn get(port: u16, path: &str) -> Result<Vec<u8>> {
+/// A connection on which this was asked for.
+async fn ask(port: u16, path: &str) -> Result<TcpStream> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
     stream.write_all(format!("GET {path} HTTP/1.1\r\nConnection: close\r\n\r\n").as_bytes()).await?;
+    Ok(stream)
+}
+
+/// How many bytes come, head included.
+async fn count(port: u16, path: &str) -> Result<usize> {
+    let mut stream = ask(port, path).await?;
+    let (mut buffer, mut total) = (vec![0; 1 << 20], 0);
+    while let read @ 1.. = tokio::time::timeout(SOON, stream.read(&mut buffer)).await?? {
+        total += read;
+    }
+    Ok(total)
+}
+
+async fn get(port: u16, path: &str) -> Result<Vec<u8>> {
+    let mut stream = ask(port, path).await?;
     let mut answer = vec![];
     tokio::time::timeout(SOON, stream.read_to_end(&mut answer)).await??;
     Ok(answer)
@@ -225,8 +253,8 @@ async fn ports_are_forwarded_one_after_the_other_and_many_at_once() -> Result<()
         for answer in many {
             assert!(answer?.len() > 200_000, "{transport:?}");
         }
-        let large = get(port, "/bytes/50000000").await?;
-        assert!(large.len() > 50_000_000, "{transport:?}: {} bytes", large.len());
+        let large = count(port, "/bytes/1000000000").await?;
+        assert!(large > 1_000_000_000, "{transport:?}: {large} bytes");
     }
     Ok(())
 }

@@ -23,6 +23,12 @@ pub(super) fn memory(pid: u32) -> Result<(f64, f64)> {
     Ok((field("VmRSS:")?, field("VmHWM:")?))
 }
 
+/// Lets the most that the process `pid` has had resident begin anew with what it has now (`proc(5)`, `clear_refs`).
+pub(super) fn forget_peak(pid: u32) -> Result<()> {
+    let path = format!("/proc/{pid}/clear_refs");
+    fs::write(&path, "5").with_context(|| format!("cannot write {path}"))
+}
+
 /// TCP connections of the process `pid` to port `port` of this machine.
 pub(super) fn connections(pid: u32, port: u16) -> Result<usize> {
     let path = format!("/proc/{pid}/fd");
