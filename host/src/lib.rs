@@ -44,6 +44,8 @@ mod status;
 
 mod kubelet;
 
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 #[cfg(test)]
 mod layering;
 

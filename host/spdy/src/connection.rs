@@ -35,7 +35,7 @@ use reading::Reading;
 pub use reading::MOST_STREAMS;
 
 /// Streams that wait to be accepted.
-const WAITING: usize = 64;
+pub(crate) const WAITING: usize = 64;
 /// Frames that wait to be written. A peer that sends pings and reads nothing is not read from any more once so many answers wait.
 const UNWRITTEN: usize = 64;
 /// Bytes that are gathered before they are written.

@@ -9,7 +9,7 @@ use tokio_util::codec::{Decoder, Encoder};
 use crate::headers::{self, Deflater, Headers, Inflater};
 
 /// A control frame may announce 16 MiB. Those of Kubernetes have some hundred bytes.
-const LONGEST_CONTROL: usize = 64 * 1024;
+pub(crate) const LONGEST_CONTROL: usize = 64 * 1024;
 const HEAD: usize = 8;
 const VERSION: u16 = 3;
 /// The first bit of a control frame.

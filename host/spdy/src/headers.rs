@@ -8,7 +8,7 @@ use flate2::{Decompress, FlushDecompress, Status};
 use crate::dictionary::DICTIONARY;
 
 /// A block may inflate to so much. A few bytes can inflate to gigabytes.
-const LONGEST_BLOCK: usize = 64 * 1024;
+pub(crate) const LONGEST_BLOCK: usize = 64 * 1024;
 /// Kubernetes sends three headers with a stream.
 const MOST_HEADERS: usize = 100;
 /// Of one name or value.
@@ -86,7 +86,7 @@ impl Inflater {
         read(&self.inflate(block)?)
     }
 
-    fn inflate(&mut self, block: &[u8]) -> Result<Vec<u8>, Error> {
+    pub(crate) fn inflate(&mut self, block: &[u8]) -> Result<Vec<u8>, Error> {
         let mut plain = Vec::with_capacity(1024);
         let begin = self.0.total_in();
         loop {
@@ -119,7 +119,7 @@ impl Inflater {
 }
 
 /// Count, then each name and value with its length before it; all numbers have 32 bits.
-fn write(headers: &Headers) -> Result<Vec<u8>, Error> {
+pub(crate) fn write(headers: &Headers) -> Result<Vec<u8>, Error> {
     let mut plain = length(headers.0.len())?.to_vec();
     for text in headers.0.iter().flat_map(|(name, value)| [name, value]) {
         plain.extend_from_slice(&length(text.len())?);
@@ -132,7 +132,7 @@ fn length(length: usize) -> Result<[u8; 4], Error> {
     u32::try_from(length).map(u32::to_be_bytes).map_err(|_| Error::TooLarge)
 }
 
-fn read(mut plain: &[u8]) -> Result<Headers, Error> {
+pub(crate) fn read(mut plain: &[u8]) -> Result<Headers, Error> {
     let count = number(&mut plain)?;
     if count > MOST_HEADERS {
         return Err(Error::TooLarge);

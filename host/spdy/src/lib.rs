@@ -11,6 +11,8 @@
 pub mod connection;
 mod dictionary;
 pub mod frame;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod headers;
 pub mod stream;
 

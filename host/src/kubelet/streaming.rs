@@ -18,6 +18,8 @@ mod command;
 #[cfg(test)]
 pub(super) mod fake;
 mod forwarding;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod handshake;
 mod outcome;
 mod spdy;

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use crate::{bench, control_plane, demo, lint, pin, plugins, soak, test};
+use crate::{bench, control_plane, demo, fuzz, lint, pin, plugins, soak, test};
 
 /// Builds, demonstrates, tests and measures pluglet. Each command does all of its own set-up.
 #[derive(Debug, Parser)]
@@ -17,7 +17,9 @@ use crate::{bench, control_plane, demo, lint, pin, plugins, soak, test};
   cargo xtask test --rung unit     only what needs neither components nor a cluster
   cargo xtask test deployment      only tests whose name contains \"deployment\"
   cargo xtask soak --minutes 5     random pods, faults and restarts; at the end all must agree
+  cargo xtask fuzz --minutes 10    random bytes to what reads the network's, ten minutes for each target
   cargo xtask bench --pods 500     a burst of pods, beside a bare API client
+  cargo xtask bench --sessions     what logs, commands and forwarded ports cost
   cargo xtask bench --references   what pods cost that name a Secret, a ConfigMap and a token
   cargo xtask control-plane        only the control plane, until Ctrl-C
 
@@ -38,6 +40,8 @@ enum Command {
     Soak(soak::Arguments),
     /// Measures a burst of pods against a bare API client
     Bench(bench::Arguments),
+    /// Throws bytes at what reads bytes of the network
+    Fuzz(fuzz::Arguments),
     /// Builds the components in plugins/ and tests/hostile
     BuildPlugins(plugins::Arguments),
     /// Runs clippy over everything, and over the plugins on their own target
@@ -57,6 +61,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<()> {
         Command::Test(arguments) => test::run(&arguments),
         Command::Soak(arguments) => soak::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Fuzz(arguments) => fuzz::run(&arguments),
         Command::BuildPlugins(arguments) => plugins::run(&arguments),
         Command::Lint => lint::lint(),
         Command::Deny => lint::deny(),

@@ -8,6 +8,7 @@ mod cli;
 mod control_plane;
 mod demo;
 mod failure;
+mod fuzz;
 mod interrupt;
 mod lint;
 mod node;
@@ -15,6 +16,7 @@ mod pin;
 mod plugins;
 mod soak;
 mod test;
+mod tools;
 
 use std::process::ExitCode;
 

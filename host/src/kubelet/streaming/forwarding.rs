@@ -6,6 +6,8 @@
 mod pairs;
 pub(super) use pairs::run;
 mod websocket;
+#[cfg(any(test, fuzzing))]
+pub(super) use websocket::ports as websocket_ports;
 
 use std::sync::Arc;
 

@@ -64,6 +64,7 @@ pub(super) async fn converse<E, F: Future<Output = Result<(), E>>>(
     let outcome = tokio::select! {
         // Dropping what is served is how the client's end is told to the provider.
         outcome = &mut running => Ok(outcome),
+        // `running` is pinned outside and goes on below.
         served = serve(incoming) => {
             served?;
             timeout(LINGER, running).await
@@ -101,7 +102,9 @@ async fn serve(
             std::future::pending::<()>().await;
         };
         tokio::select! {
+            // What is typed after its end is for nobody.
             outcome = command.run(client) => outcome,
+            // Never.
             () = inputs => None,
         }
     };

@@ -34,8 +34,10 @@ pub(super) fn begin(request: &mut Request, forwarding: Forwarding) -> Result<(Re
         let (from_inside, to_inside) = split(outside);
         let mut outwards = pin!(outwards(from_inside, to_client));
         tokio::select! {
+            // Each of the first two ends with the connection, and all with it.
             () = inwards(from_client, to_inside) => return,
             () = &mut outwards => return,
+            // `outwards` is pinned outside and goes on below.
             () = forwarding::run(inside, forwarding) => {}
         }
         // What it had left to say, to a client that may not read it.

@@ -1,11 +1,13 @@
 //! A WebSocket whose messages belong to channels.
 //!
-//! In: a request that wants one; bytes on channels. Out: the same from the client. Invariant: the client is read all the time, or its pings would go
-//! unanswered; a conversation ends with a close in order.
+//! In: a request that wants one; bytes on channels. Out: the same from the client. Invariant: a client hears of this side while its input
+//! waits for the container, or it would give up; a conversation ends with a close in order.
 
 mod remote;
 
 pub(super) use remote::begin;
+#[cfg(any(test, fuzzing))]
+pub(super) use remote::fuzz;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -58,6 +58,7 @@ pub(super) fn begin(
             frames.close().await;
         };
         tokio::select! {
+            // Both end with the connection, and all with it.
             () = &mut writing => return,
             () = reading => return,
             // Only while the messages before it are written is there room for the last one.
@@ -97,7 +98,7 @@ impl Ends for Input {
 }
 
 /// `port=80,443&port=8080`.
-fn ports(query: &str) -> Result<Vec<u16>, Refusal> {
+pub(in super::super) fn ports(query: &str) -> Result<Vec<u16>, Refusal> {
     let mut ports = vec![];
     let values = url::form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == "port");
     for (_, value) in values {

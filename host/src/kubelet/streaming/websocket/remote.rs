@@ -27,7 +27,7 @@ pub(super) const STDIN: u8 = 0;
 pub(super) const STDOUT: u8 = 1;
 pub(super) const STDERR: u8 = 2;
 const ERROR: u8 = 3;
-pub(super) const RESIZE: u8 = 4;
+pub(in super::super) const RESIZE: u8 = 4;
 /// Since v5: the client has finished the channel that follows.
 const CLOSE: u8 = 255;
 
@@ -58,7 +58,7 @@ pub(in super::super) fn begin(
         let (mut incoming, frames, writing) = Conversation::new(io, version.form).await.split();
         let mut writing = pin!(writing);
         tokio::select! {
-            // The client does not take anything any more.
+            // What is lost of the other arm when one ends is lost with the connection. The client does not take anything any more:
             () = &mut writing => return,
             go_on = serve(&mut incoming, frames, streams, version, command) => if !go_on { return },
         }
@@ -97,7 +97,9 @@ async fn serve<T: AsyncRead + AsyncWrite + Unpin>(
     }
     let input = Input { stdin: wanted.stdin.then_some(input), resize: wanted.tty.then_some(sizes) };
     let outcome = tokio::select! {
+        // Ends the session, and what is typed meanwhile is for nobody.
         outcome = command.run(client) => outcome,
+        // The client has gone, and the command is to end with it.
         () = input.read(incoming, &frames, version) => return false,
     };
     let Some(outcome) = outcome else { return false };
@@ -106,6 +108,26 @@ async fn serve<T: AsyncRead + AsyncWrite + Unpin>(
     }
     frames.close().await;
     true
+}
+
+/// What the fuzzer does: all of the newest protocol but the command.
+#[cfg(any(test, fuzzing))]
+pub(in super::super) async fn fuzz<T: AsyncRead + AsyncWrite + Unpin>(conversation: Conversation<T>, form: Form) {
+    let (incoming, frames, writing) = conversation.split();
+    let (stdin, mut typed) = mpsc::channel(WAITING_INPUT);
+    let (sizes, _told) = Sizes::channel();
+    let input = Input { stdin: Some(stdin), resize: Some(sizes) };
+    let mut incoming = incoming;
+    let reading = async {
+        input.read(&mut incoming, &frames, Version { form, status: true, close: true }).await;
+        drop(frames);
+    };
+    let taking = async {
+        while let Some(bytes) = typed.recv().await {
+            assert!(bytes.len() <= super::LONGEST_MESSAGE, "{}", bytes.len());
+        }
+    };
+    tokio::join!(reading, taking, writing);
 }
 
 /// Where the client's channels lead.

@@ -1,0 +1,5 @@
+//! Whole SPDY connections.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| pluglet_spdy::fuzzing::connection(bytes));
