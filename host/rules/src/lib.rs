@@ -10,6 +10,7 @@ pub mod environment;
 pub mod expand;
 #[cfg(test)]
 mod fixture;
+pub mod lifecycle;
 mod objects;
 pub mod probe;
 pub mod quantity;
