@@ -183,6 +183,7 @@ struct Door {
 async fn find_ground(run: &Run) -> Result<(Clients, Door, String), Error> {
     trust::bootstrap(run).await?;
     let clients = client::connect(run.kubeconfig.as_deref()).await.map_err(Error::Client)?;
+    trust::check_identity(run, &clients)?;
     let listener = listen(run).await?;
     let port = listener.local_addr().map_err(Error::Address)?.port();
     let address = match run.address {

@@ -84,8 +84,8 @@ pub(crate) struct Run {
     /// How to reach the API server. Without it: the service account of the pod that pluglet runs in.
     #[arg(long, value_name = "FILE", env = "KUBECONFIG")]
     pub kubeconfig: Option<PathBuf>,
-    /// A kubeconfig with the right to ask for a client certificate, such as one with a bootstrap token. With it --kubeconfig is written when
-    /// it is not there, or its certificate is over; the certificate is kept in the state directory, and renewed.
+    /// A kubeconfig with the right to ask for a client certificate, such as one with a bootstrap token. With it --kubeconfig (or KUBECONFIG) is
+    /// written when it is not there, or its certificate is over; the certificate is kept in the state directory, and renewed.
     #[arg(long, value_name = "FILE", requires = "kubeconfig")]
     pub bootstrap_kubeconfig: Option<PathBuf>,
     /// Address that the API server reaches this node at, and that it listens on.
@@ -245,6 +245,10 @@ impl Run {
         let taints = self.chosen_taints().unwrap_or_default();
         if self.probe_loopback && self.probes == ProbeMode::Off {
             return Err("--probe-loopback says where probes may go, and --probes off that there are none".to_owned());
+        }
+        if self.bootstrap_kubeconfig.is_some() && self.bootstrap_kubeconfig == self.kubeconfig {
+            return Err("--bootstrap-kubeconfig and --kubeconfig (or KUBECONFIG) are one file: the second is written"
+                .to_owned());
         }
         if !taints.is_empty() && self.taints.contains(&TaintFlag::None) {
             return Err("--taint none means no taint at all: it cannot be given with other taints".to_owned());

@@ -15,7 +15,7 @@ mod pair;
 mod request;
 mod rotation;
 mod shown;
-mod store;
+pub(crate) mod store;
 
 use async_trait::async_trait;
 

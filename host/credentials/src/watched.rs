@@ -196,10 +196,7 @@ impl<T: Clone> Watched<T> {
             Err(error) => {
                 state.stamps.clear();
                 if !std::mem::replace(&mut state.warned, true) {
-                    tracing::warn!(
-                        error = chain(&error),
-                        "a secret's file is unusable now: keeping what it held before"
-                    );
+                    tracing::warn!(error = chain(&error), "a file is unusable now: keeping what it held before");
                 }
             }
         }

@@ -6,15 +6,14 @@
 
 use std::path::{Path, PathBuf};
 
-use kube::config::{
-    AuthInfo, Cluster, Context, Kubeconfig, KubeconfigError, NamedAuthInfo, NamedCluster, NamedContext,
-};
+use async_trait::async_trait;
+use kube::config::{AuthInfo, Cluster, Context, Kubeconfig, NamedAuthInfo, NamedCluster, NamedContext};
 use tracing::info;
 
 use super::client;
 use super::client::certificate::CertifiedUser;
 use super::signing::ClusterSigner;
-use crate::certificates::{Store, Wanted, obtain, write_private};
+use crate::certificates::{Request, Signer, SigningError, Store, Wanted, obtain, store, write_private};
 
 /// What all entries of the kubeconfig are called.
 const NAME: &str = "pluglet";
@@ -22,16 +21,12 @@ const NAME: &str = "pluglet";
 /// Why there is no kubeconfig.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    #[error("cannot use kubeconfig {}", path.display())]
-    Kubeconfig {
-        path: PathBuf,
-        #[source]
-        source: KubeconfigError,
-    },
     #[error("{} names no cluster in its current context", .0.display())]
     NoCluster(PathBuf),
-    #[error("the API server cannot be used")]
-    Client(#[source] client::Error),
+    #[error(transparent)]
+    Client(client::Error),
+    #[error("cannot keep a key for the node's certificate")]
+    Store(#[source] store::Error),
     #[error("the folder that pluglet runs in is gone")]
     Folder(#[source] std::io::Error),
     #[error("the kubeconfig cannot be written as YAML")]
@@ -55,22 +50,41 @@ pub(crate) async fn kubeconfig(
         return Ok(());
     }
     let cluster = cluster(bootstrap)?;
+    let unwritable = |source| Error::Write { path: kubeconfig.to_owned(), source };
     let wanted = Wanted::client(node_name);
     let store = Store::new(state_dir, &wanted);
     if store.load(&wanted).is_none() {
-        let client = client::single(bootstrap).await.map_err(Error::Client)?;
-        obtain(&wanted, &store, &ClusterSigner::new(client)).await;
+        // Before anybody is asked to approve something: both files can be written.
+        store.pending_key().map_err(Error::Store)?;
+        write_private(kubeconfig, b"").map_err(unwritable)?;
+        obtain(&wanted, &store, &Bootstrapping(bootstrap.to_owned())).await;
     }
     let text = serde_saphyr::to_string(&with_certificate(cluster, store.current())).map_err(Error::Text)?;
-    write_private(kubeconfig, text.as_bytes())
-        .map_err(|source| Error::Write { path: kubeconfig.to_owned(), source })?;
+    write_private(kubeconfig, text.as_bytes()).map_err(unwritable)?;
     info!(file = %kubeconfig.display(), "wrote the node's kubeconfig");
     Ok(())
 }
 
-/// Of none is one that is not there, or whose certificate is over or gone. What has no certificate at all was not made here.
+/// Asks with what the bootstrap kubeconfig says at that moment: its token may be over, and be exchanged for another one meanwhile.
+struct Bootstrapping(PathBuf);
+
+#[async_trait]
+impl Signer for Bootstrapping {
+    async fn sign(&self, request: &Request) -> Result<String, SigningError> {
+        let refused = |message: String| SigningError::Refused { name: request.name.clone(), message };
+        let client = client::single(&self.0).await.map_err(|error| refused(pluglet_model::chain(&error)))?;
+        match ClusterSigner::new(client).sign(request).await {
+            Err(SigningError::Refused { message, .. }) => {
+                Err(refused(format!("{message}; it was made with {}, which is read again each time", self.0.display())))
+            }
+            decided => decided,
+        }
+    }
+}
+
+/// Of none is one that is not there or empty, or whose certificate is over or gone. What has no certificate at all was not made here.
 fn is_of_use(path: &Path) -> Result<bool, Error> {
-    if !path.exists() {
+    if std::fs::metadata(path).map_or(true, |metadata| metadata.len() == 0) {
         return Ok(false);
     }
     let auth = current(path)?.1;
@@ -90,7 +104,7 @@ fn cluster(path: &Path) -> Result<Cluster, Error> {
 
 /// Cluster and user of the current context.
 fn current(path: &Path) -> Result<(Option<Cluster>, AuthInfo), Error> {
-    let config = Kubeconfig::read_from(path).map_err(|source| Error::Kubeconfig { path: path.to_owned(), source })?;
+    let config = client::load(path).map_err(Error::Client)?;
     let (cluster, user) = client::current(&config);
     Ok((cluster.cloned(), user.cloned().unwrap_or_default()))
 }

@@ -131,15 +131,20 @@ pub(super) async fn single(kubeconfig: &Path) -> Result<Client, Error> {
     client.map_err(|source| Error::Client { server, source })
 }
 
+/// A kubeconfig, as it is written but for paths, which count from its folder.
+pub(super) fn load(path: &Path) -> Result<Kubeconfig, Error> {
+    Kubeconfig::read_from(path).map_err(|source| Error::Kubeconfig { path: path.to_owned(), source })
+}
+
 /// What a kubeconfig says, for its current context.
 async fn read(path: &Path) -> Result<Config, Error> {
-    let failed = |source| Error::Kubeconfig { path: path.to_owned(), source };
-    let kubeconfig = Kubeconfig::read_from(path).map_err(failed)?;
+    let kubeconfig = load(path)?;
     // Looked for here: kube's own field is also set by HTTPS_PROXY, and proxies of the environment are not used.
     if current(&kubeconfig).0.is_some_and(|cluster| cluster.proxy_url.is_some()) {
         return Err(Error::Proxy(path.to_owned()));
     }
-    Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.map_err(failed)
+    let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await;
+    config.map_err(|source| Error::Kubeconfig { path: path.to_owned(), source })
 }
 
 /// The API server's minor version; None when it does not say in time.

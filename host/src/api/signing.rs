@@ -103,14 +103,13 @@ fn decision(request: &CertificateSigningRequest) -> Option<Decision> {
 impl Signer for ClusterSigner {
     async fn sign(&self, request: &Request) -> Result<String, SigningError> {
         let name = request.name.clone();
+        let approve = format!("kubectl certificate approve {name}");
         if self.ask(request).await? {
-            info!(
-                name,
-                signer = request.signer,
-                "asked for a certificate; where nothing approves it: kubectl certificate approve NAME"
-            );
+            info!(signer = request.signer, "asked for a certificate; where nothing approves it by itself: {approve}");
         } else {
-            info!(name, "waiting for the certificate that was asked for earlier");
+            info!(
+                "waiting for the certificate that was asked for earlier; where nothing approves it by itself: {approve}"
+            );
         }
         match self.decision(&name).await {
             Some(Decision::Signed(certificate)) => Ok(certificate),

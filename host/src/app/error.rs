@@ -23,6 +23,10 @@ pub(super) enum Error {
     Start(#[source] StartError),
     #[error("the API server cannot be used")]
     Client(#[source] api::client::Error),
+    #[error(
+        "the client certificate of the kubeconfig is that of {user}, and --node-name says {node}: the API server would refuse all that this node does"
+    )]
+    Identity { user: String, node: String },
     #[error("the node cannot get its own kubeconfig from --bootstrap-kubeconfig")]
     Bootstrap(#[source] api::bootstrap::Error),
     #[error("the client certificate authorities of --client-ca-file cannot be used")]
@@ -55,10 +59,11 @@ impl Error {
             | Self::Start(_)
             | Self::Client(_)
             | Self::Bootstrap(_)
+            | Self::Identity { .. }
+            | Self::ServingCertificate(_)
             | Self::ClientCa(_) => ExitCode::from(USAGE),
             Self::Listen { .. }
             | Self::Address(_)
-            | Self::ServingCertificate(_)
             | Self::Tls(_)
             | Self::Prober(_)
             | Self::Runtime(_)

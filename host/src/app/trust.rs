@@ -28,6 +28,15 @@ pub(super) async fn bootstrap(run: &Run) -> Result<(), Error> {
     made.map_err(Error::Bootstrap)
 }
 
+/// Another node's identity may do nothing for this one.
+pub(super) fn check_identity(run: &Run, clients: &Clients) -> Result<(), Error> {
+    let other = clients.user.as_ref().filter(|user| user.starts_with("system:node:"));
+    match other.filter(|user| **user != Wanted::client(&run.node_name).user()) {
+        Some(user) => Err(Error::Identity { user: user.clone(), node: run.node_name.clone() }),
+        None => Ok(()),
+    }
+}
+
 /// Whose client certificates are believed.
 pub(super) async fn authorities(run: &Run, clients: &Clients) -> Result<Authorities, Error> {
     if let Some(file) = &run.client_ca_file {

@@ -82,8 +82,22 @@ fn an_endpoint_with_a_password_is_not_repeated_by_the_parser() {
 }
 
 /// Flags of other programs that the guides name: cargo's, kubectl's, metrics-server's, `cargo xtask`'s.
-const FOREIGN: &[&str] =
-    &["exit", "kubelet-insecure-tls", "peer", "previous", "profile", "release", "target", "verbose"];
+const FOREIGN: &[&str] = &[
+    "clusterrole",
+    "exit",
+    "from-literal",
+    "group",
+    "kubelet-insecure-tls",
+    "peer",
+    "previous",
+    "profile",
+    "release",
+    "tail",
+    "target",
+    "token",
+    "type",
+    "verbose",
+];
 
 /// Defect 13 of the most used virtual kubelet: a flag that does nothing, and guides for what is gone.
 #[test]

@@ -28,7 +28,7 @@ enum Error {
     Store(#[from] store::Error),
     #[error("cannot make a request")]
     Request(#[source] rcgen::Error),
-    #[error("what was signed is of no use: {0}")]
+    #[error("what was signed is of no use")]
     Unusable(#[source] Unusable),
 }
 

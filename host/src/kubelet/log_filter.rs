@@ -44,6 +44,8 @@ struct Tail {
     lines: VecDeque<Vec<Piece>>,
     bytes: usize,
     open: bool,
+    /// Lines that were asked for had to go.
+    cut: bool,
 }
 
 struct Piece {
@@ -85,7 +87,14 @@ impl LogFilter {
 
     /// Ends the tail: what it kept, and from here everything passes.
     pub(crate) fn finish(&mut self, out: &mut Vec<u8>) {
-        for line in self.tail.take().map(|tail| tail.lines).unwrap_or_default() {
+        let Some(tail) = self.tail.take() else { return };
+        if tail.cut {
+            // Nobody would know otherwise: what follows looks like all that was asked for.
+            let told =
+                format!("pluglet: older lines are left out: the last lines are kept up to {LONGEST_TAIL} bytes\n");
+            self.append(told.as_bytes(), out);
+        }
+        for line in tail.lines {
             for piece in line {
                 self.show(&piece, out);
             }
@@ -129,6 +138,7 @@ impl Tail {
         }
         self.open = !ends;
         while self.lines.len() as u64 > lines || self.bytes > LONGEST_TAIL {
+            self.cut |= self.lines.len() as u64 <= lines;
             let Some(oldest) = self.lines.pop_front() else { return };
             self.bytes -= oldest.iter().map(|piece| piece.bytes.len() + PIECE_COST).sum::<usize>();
             if self.lines.is_empty() {

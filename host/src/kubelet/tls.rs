@@ -8,6 +8,7 @@ mod caller;
 
 use std::sync::Arc;
 
+use rcgen::{CertificateParams, DnType, KeyPair};
 use rustls::ServerConfig;
 use rustls::crypto::ring;
 use rustls::pki_types::PrivateKeyDer;
@@ -39,8 +40,11 @@ pub(crate) fn config(serving: Arc<dyn ResolvesServerCert>, authorities: &Authori
 
 /// A fresh certificate for these names. API servers that were given no kubelet certificate authority accept it.
 pub(crate) fn self_signed(names: Vec<String>) -> Result<CertifiedKey, Error> {
-    let made = rcgen::generate_simple_self_signed(names).map_err(Error::SelfSigned)?;
-    let key = PrivateKeyDer::from(made.signing_key);
-    CertifiedKey::from_der(vec![made.cert.der().clone()], key, &ring::default_provider())
+    let mut params = CertificateParams::new(names).map_err(Error::SelfSigned)?;
+    params.distinguished_name.push(DnType::CommonName, "pluglet, self-signed");
+    let key = KeyPair::generate().map_err(Error::SelfSigned)?;
+    let certificate = params.self_signed(&key).map_err(Error::SelfSigned)?;
+    let key = PrivateKeyDer::from(key);
+    CertifiedKey::from_der(vec![certificate.der().clone()], key, &ring::default_provider())
         .map_err(Error::ServingCertificate)
 }

@@ -31,6 +31,9 @@ const LISTS: usize = 2;
 /// end would exhaust the memory that all pods share.
 pub(crate) const MAX_SESSIONS: usize = 1024;
 
+/// Commands of probes that run at once, apart from those: whoever may run commands could otherwise keep all probes from being run.
+pub(crate) const MAX_COMMANDS: usize = 256;
+
 /// How often a job is carried to the next incarnation when one ends before it could begin. Then the provider is crashing all the
 /// time, and the caller should hear of it.
 const CARRIES: usize = 3;
@@ -57,6 +60,7 @@ pub(crate) struct Dispatch {
     pods: Arc<Semaphore>,
     lists: Arc<Semaphore>,
     sessions: Arc<Semaphore>,
+    commands: Arc<Semaphore>,
     suspects: Suspects,
 }
 
@@ -68,6 +72,7 @@ impl Dispatch {
             pods: Arc::new(Semaphore::new(concurrency.clamp(1, Semaphore::MAX_PERMITS))),
             lists: Arc::new(Semaphore::new(LISTS)),
             sessions: Arc::new(Semaphore::new(MAX_SESSIONS)),
+            commands: Arc::new(Semaphore::new(MAX_COMMANDS)),
             suspects: Suspects::new(quarantined),
         }
     }
@@ -77,12 +82,14 @@ impl Dispatch {
         &self.suspects
     }
 
-    /// The right to have one log open, or one command running.
+    /// The right of a user to have one log open, or one command running.
     pub(crate) fn session(&self) -> Result<OwnedSemaphorePermit, Error> {
-        Arc::clone(&self.sessions).try_acquire_owned().map_err(|_| Error::Unavailable {
-            message: format!("{MAX_SESSIONS} sessions are open with this provider, which is the limit"),
-            retry_after: None,
-        })
+        place(&self.sessions, || format!("{MAX_SESSIONS} sessions are open with this provider"))
+    }
+
+    /// The right of a probe to have one command running.
+    pub(crate) fn command(&self) -> Result<OwnedSemaphorePermit, Error> {
+        place(&self.commands, || format!("{MAX_COMMANDS} commands of probes run in this provider"))
     }
 
     /// Make a call. Also gives back the incarnation that answered.
@@ -313,6 +320,11 @@ impl Suspects {
     fn lock(&self) -> MutexGuard<'_, Record> {
         self.record.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn place(places: &Arc<Semaphore>, taken: impl FnOnce() -> String) -> Result<OwnedSemaphorePermit, Error> {
+    let full = |_| Error::Unavailable { message: format!("{}, which is the limit", taken()), retry_after: None };
+    Arc::clone(places).try_acquire_owned().map_err(full)
 }
 
 #[cfg(test)]

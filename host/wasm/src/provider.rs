@@ -218,7 +218,7 @@ impl Provider for WasmProvider {
 
     async fn run(&self, key: &PodKey, container: &str, command: &[String]) -> Result<CommandOutput, Error> {
         self.require(|features| features.exec, "exec")?;
-        let (sink, source) = run::channel(self.dispatch.session()?);
+        let (sink, source) = run::channel(self.dispatch.command()?);
         let request = ExecRequest { container: container.to_owned(), command: command.to_vec(), tty: false };
         let (pod, request, input) = (adapt::pod_ref(key, 0), adapt::exec_request(request), SessionInput::none());
         let make = |reply| Request::Exec { pod, request, input, sink, reply };

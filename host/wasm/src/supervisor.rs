@@ -27,7 +27,7 @@ use crate::bindings::exports::pluglet::provider::lifecycle::Init;
 use crate::bindings::pluglet::provider::types;
 use crate::call::{self, Kind, Request, START};
 use crate::cpu::Metered;
-use crate::dispatch::{Dispatch, MAX_SESSIONS};
+use crate::dispatch::{Dispatch, MAX_COMMANDS, MAX_SESSIONS};
 use crate::events::{self, Notes};
 use crate::gate::{End, Fault, Gate};
 use crate::handoff::Handoff;
@@ -173,7 +173,7 @@ impl Supervisor {
 
     fn begin(&self, first: bool) -> Incarnation {
         self.capabilities.logger.forget();
-        let (jobs, queue) = mpsc::channel(self.limits.concurrency + MAX_SESSIONS + QUEUE_EXTRA);
+        let (jobs, queue) = mpsc::channel(self.limits.concurrency + MAX_SESSIONS + MAX_COMMANDS + QUEUE_EXTRA);
         let (tell_end, end) = watch::channel(None);
         let gate = Gate::new(jobs, end);
         let vitals = Arc::new(Vitals::default());

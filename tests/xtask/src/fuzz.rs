@@ -21,6 +21,11 @@ const TIMEOUT: u32 = 10;
 
 /// Arguments of `fuzz`.
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Targets: spdy_frames, spdy_headers, spdy_connection, websocket, query; see tests/fuzz/README.md.
+
+The first run installs cargo-fuzz into the user's cache and a nightly toolchain where they are missing, and builds for ten minutes or more."
+)]
 pub(crate) struct Arguments {
     /// How long each target runs
     #[arg(long, default_value_t = 10, value_name = "N")]

@@ -53,8 +53,13 @@ fn load(reader: &mut Reader, files: &ClientCertificate, provider: &CryptoProvide
     let key = PrivateKeyDer::from_pem_slice(&pem)
         .map_err(|_| unusable(key_file, "there is no unencrypted PEM private key in it"))?;
     // What rustls says is not told: it may quote the key.
-    CertifiedKey::from_der(chain, key, provider)
-        .map_err(|_| unusable(key_file, "its key cannot be used, or is not that of the first certificate"))
+    CertifiedKey::from_der(chain, key, provider).map_err(|error| match error {
+        rustls::Error::InvalidCertificate(_) => unusable(
+            certificate_file,
+            "its first certificate cannot be read: it must be an X.509 certificate of version 3",
+        ),
+        _ => unusable(key_file, "its key is of a kind that is not supported, or not that of the first certificate"),
+    })
 }
 
 impl ResolvesClientCert for Identity {

@@ -112,7 +112,7 @@ fn a_pod_of_one_container_follows_its_policy() {
             ("ready main=0", "", "stop-pod"),
             ("ready main=1", "", "stop-pod"),
             // It was the last one, so its pod ends with it.
-        ("ready main=running", "liveness!main", "stop-pod"),
+            ("ready main=running", "liveness!main", "stop-pod"),
         ],
     );
 }

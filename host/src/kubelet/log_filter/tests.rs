@@ -81,3 +81,17 @@ fn the_limit_counts_every_byte_and_then_the_filter_is_full() {
     filter.take(line(1, "sixsix"), &mut vec![]);
     assert!(filter.is_full());
 }
+
+#[test]
+fn a_tail_that_is_too_long_says_that_it_is_cut_and_one_that_fits_does_not() {
+    let tail = |lines, wanted| {
+        let items = (0..lines).map(|_| line(1, "x\n")).collect();
+        filtered(Options { tail_lines: Some(wanted), ..Options::default() }, items)
+    };
+    let fit = LONGEST_TAIL / (PIECE_COST + 2);
+    let told = tail(fit + 10, u64::MAX);
+    assert!(told.starts_with("pluglet: older lines are left out"), "{}", &told[..80]);
+    assert_eq!(told.lines().count(), 1 + fit);
+    assert_eq!(tail(fit, u64::MAX).lines().count(), fit);
+    assert_eq!(tail(fit + 10, 5), "x\n".repeat(5));
+}

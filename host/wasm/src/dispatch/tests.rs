@@ -187,11 +187,13 @@ async fn a_job_that_was_not_begun_is_carried_to_the_next_incarnation() {
 }
 
 #[test]
-fn sessions_are_bounded() {
+fn sessions_are_bounded_and_leave_room_for_the_commands_of_probes() {
     let (dispatch, _tell) = dispatcher(1);
     let open: Vec<_> = (0..MAX_SESSIONS).map(|_| dispatch.session().unwrap()).collect();
     assert!(matches!(dispatch.session(), Err(Error::Unavailable { .. })));
-    drop(open);
+    let probes: Vec<_> = (0..MAX_COMMANDS).map(|_| dispatch.command().unwrap()).collect();
+    assert!(matches!(dispatch.command(), Err(Error::Unavailable { .. })));
+    drop((open, probes));
     assert!(dispatch.session().is_ok());
     assert_eq!(CREATE.lane, Lane::Pods);
 }
