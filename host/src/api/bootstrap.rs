@@ -56,7 +56,7 @@ pub(crate) async fn kubeconfig(
     if store.load(&wanted).is_none() {
         // Before anybody is asked to approve something: both files can be written.
         store.pending_key().map_err(Error::Store)?;
-        write_private(kubeconfig, b"").map_err(unwritable)?;
+        store::check_writable(kubeconfig).map_err(unwritable)?;
         obtain(&wanted, &store, &Bootstrapping(bootstrap.to_owned())).await;
     }
     let text = serde_saphyr::to_string(&with_certificate(cluster, store.current())).map_err(Error::Text)?;

@@ -138,8 +138,13 @@ fn names_uid(status: &kube::core::Status) -> bool {
     status.details.iter().flat_map(|details| &details.causes).any(|cause| cause.field == "metadata.uid")
 }
 
-/// An error with its sources, on one line.
-pub(crate) fn describe(error: &dyn std::error::Error) -> String {
+/// An error with its sources, on one line. Of an answer of the API server only what it says: kube would add the whole Status.
+pub(crate) fn describe(error: &(dyn std::error::Error + 'static)) -> String {
+    if let Some(kube::Error::Api(status)) = error.downcast_ref()
+        && !status.message.is_empty()
+    {
+        return status.message.clone();
+    }
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

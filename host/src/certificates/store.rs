@@ -112,6 +112,14 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     write_private(path, bytes).map_err(|source| Error::Write { path: path.to_owned(), source })
 }
 
+/// Whether [`write_private`] will work, as far as one can know before.
+pub(crate) fn check_writable(path: &Path) -> io::Result<()> {
+    let mut draft = path.as_os_str().to_owned();
+    draft.push(".check");
+    write_private(Path::new(&draft), b"")?;
+    fs::remove_file(draft)
+}
+
 /// Writes a file that only this user can read, whole or not at all, and the directories that it needs.
 pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
