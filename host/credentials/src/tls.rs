@@ -9,12 +9,10 @@ use std::sync::Arc;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, ring};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
 
 use crate::FileError;
-use crate::watched::{read, unusable};
+use crate::watched::read;
 
 mod certificates;
 mod identity;
@@ -119,13 +117,7 @@ fn roots(options: &TlsOptions) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
     if let Some(path) = &options.ca_file {
         let (pem, _) = read(path, MAX_CA_BYTES)?;
-        for certificate in CertificateDer::pem_slice_iter(&pem) {
-            let certificate = certificate.map_err(|_| unusable(path, "it is not whole PEM"))?;
-            roots.add(certificate).map_err(|_| unusable(path, "one of its certificates cannot be an authority's"))?;
-        }
-        if roots.is_empty() {
-            return Err(unusable(path, "there is no PEM certificate in it").into());
-        }
+        roots = certificates::parse(path, &pem)?;
     }
     if options.system_roots {
         let system = rustls_native_certs::load_native_certs();

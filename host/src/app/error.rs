@@ -24,7 +24,7 @@ pub(super) enum Error {
     #[error("the API server cannot be used")]
     Client(#[source] api::client::Error),
     #[error(
-        "the client certificate of the kubeconfig is that of {user}, and --node-name says {node}: the API server would refuse all that this node does"
+        "the client certificate of the kubeconfig is that of {user}, and --node-name says {node}: give that name, or a kubeconfig of this node"
     )]
     Identity { user: String, node: String },
     #[error("the node cannot get its own kubeconfig from --bootstrap-kubeconfig")]

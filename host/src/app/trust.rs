@@ -5,6 +5,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use pluglet_credentials::tls as tls_files;
 use pluglet_credentials::tls::{ClientCertificate, Identity};
@@ -54,8 +55,8 @@ pub(super) async fn authorities(run: &Run, clients: &Clients) -> Result<Authorit
 /// What the node's server shows.
 pub(super) struct Serving {
     pub(super) certificate: Arc<dyn ResolvesServerCert>,
-    /// Where a better one can be put. None: it is the operator's own.
-    shown: Option<Shown>,
+    /// Where a better one can be put, and when that is due; None of the second: at once. None: it is the operator's own.
+    rotated: Option<(Shown, Option<SystemTime>)>,
 }
 
 impl Serving {
@@ -63,14 +64,14 @@ impl Serving {
         if let (Some(certificate), Some(key)) = (&run.tls_cert_file, &run.tls_private_key_file) {
             let files = ClientCertificate { certificate_file: certificate.clone(), key_file: key.clone() };
             let identity = Identity::open(files).map_err(Error::ServingCertificate)?;
-            return Ok(Self { certificate: Arc::new(identity), shown: None });
+            return Ok(Self { certificate: Arc::new(identity), rotated: None });
         }
         let wanted = Wanted::serving(&run.node_name, address);
-        let shown = match Store::new(&super::state_dir(run), &wanted).load(&wanted) {
-            Some(signed) => Shown::signed(&signed),
-            None => Shown::own(tls::self_signed(wanted.names().to_vec()).map_err(Error::Tls)?),
+        let (shown, renewal) = match Store::new(&super::state_dir(run), &wanted).load(&wanted) {
+            Some(signed) => (Shown::signed(&signed), Some(signed.renewal(None))),
+            None => (Shown::own(tls::self_signed(wanted.names().to_vec()).map_err(Error::Tls)?), None),
         };
-        Ok(Self { certificate: Arc::new(shown.clone()), shown: Some(shown) })
+        Ok(Self { certificate: Arc::new(shown.clone()), rotated: Some((shown, renewal)) })
     }
 }
 
@@ -78,9 +79,9 @@ impl Serving {
 pub(super) fn rotate(run: &Run, address: IpAddr, serving: Serving, clients: &Clients, tasks: &Tasks) {
     let client = Wanted::client(&run.node_name);
     let is_node = clients.user.as_ref() == Some(&client.user());
-    if let Some(shown) = serving.shown.filter(|_| run.rotate_server_certificates.unwrap_or(is_node)) {
+    if let Some((shown, renewal)) = serving.rotated.filter(|_| run.rotate_server_certificates.unwrap_or(is_node)) {
         let wanted = Wanted::serving(&run.node_name, address);
-        let rotation = rotation(run, wanted, clients).serving(shown);
+        let rotation = rotation(run, wanted, clients).serving(shown, renewal);
         let cancel = tasks.cancel_token();
         tasks.spawn("serving certificate", async move {
             // What is asked for is found again by the next process.

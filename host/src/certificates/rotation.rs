@@ -40,9 +40,8 @@ pub(crate) struct Rotation<S> {
 }
 
 impl<S: Signer> Rotation<S> {
-    /// That of a server, which has another one until there is one. Until it is dropped.
-    pub(crate) async fn serving(self, shown: Shown) {
-        let mut renewal = self.store.load(&self.wanted).map(|pair| pair.renewal(None));
+    /// That of a server, which has another one until there is one. The next is asked for at `renewal`, or at once. Until it is dropped.
+    pub(crate) async fn serving(self, shown: Shown, mut renewal: Option<SystemTime>) {
         loop {
             if let Some(renewal) = renewal {
                 until(renewal).await;

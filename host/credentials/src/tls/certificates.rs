@@ -3,7 +3,7 @@
 //! In: a PEM file. Out: what it holds now. Invariant: never empty; while the file holds nothing usable the earlier ones stay.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::RootCertStore;
@@ -27,18 +27,8 @@ impl Authorities {
     pub fn open(path: PathBuf) -> Result<Self, FileError> {
         let file = path.clone();
         let watched = Watched::open(move |reader: &mut Reader| {
-            let mut roots = RootCertStore::empty();
-            for certificate in CertificateDer::pem_slice_iter(&reader.bytes(&file)?) {
-                let certificate = certificate.map_err(|_| unusable(&file, "it is not whole PEM"))?;
-                roots
-                    .add(certificate)
-                    .map_err(|_| unusable(&file, "one of its certificates cannot be an authority's"))?;
-            }
-            if roots.is_empty() {
-                Err(unusable(&file, "there is no PEM certificate in it"))
-            } else {
-                Ok(Arc::new(roots))
-            }
+            let pem = reader.bytes(&file)?;
+            parse(&file, &pem).map(Arc::new)
         })?;
         Ok(Self { path, watched })
     }
@@ -47,6 +37,16 @@ impl Authorities {
     pub fn current(&self) -> (Arc<RootCertStore>, u64) {
         self.watched.current()
     }
+}
+
+/// The authorities in PEM that was read from `path`: one at least.
+pub(super) fn parse(path: &Path, pem: &[u8]) -> Result<RootCertStore, FileError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        let certificate = certificate.map_err(|_| unusable(path, "it is not whole PEM"))?;
+        roots.add(certificate).map_err(|_| unusable(path, "one of its certificates cannot be an authority's"))?;
+    }
+    if roots.is_empty() { Err(unusable(path, "there is no PEM certificate in it")) } else { Ok(roots) }
 }
 
 impl fmt::Debug for Authorities {

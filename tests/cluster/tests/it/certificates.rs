@@ -16,17 +16,17 @@ use serde_json::json;
 
 const SERVING: &str = "kubernetes.io/kubelet-serving";
 
-/// What the node has asked for.
-async fn requests(world: &World, node: &Node, signer: &str) -> Result<Vec<CertificateSigningRequest>> {
+/// The serving certificates that the node has asked for.
+async fn requests(world: &World, node: &Node) -> Result<Vec<CertificateSigningRequest>> {
     let user = format!("system:node:{}", node.name);
     let all = Api::<CertificateSigningRequest>::all(world.client.clone()).list(&ListParams::default()).await?;
     let of_node = |request: &CertificateSigningRequest| {
-        request.spec.username.as_ref() == Some(&user) && request.spec.signer_name == signer
+        request.spec.username.as_ref() == Some(&user) && request.spec.signer_name == SERVING
     };
     Ok(all.items.into_iter().filter(of_node).collect())
 }
 
-/// Waits for the `count`th request; answers the one that is not among `known`.
+/// Waits for a request that is not among `known`.
 async fn request(
     world: &World,
     node: &Node,
@@ -36,7 +36,7 @@ async fn request(
         let is_known = |request: &CertificateSigningRequest| {
             known.iter().any(|known| known.metadata.name == request.metadata.name)
         };
-        let new = requests(world, node, SERVING).await?.into_iter().find(|request| !is_known(request));
+        let new = requests(world, node).await?.into_iter().find(|request| !is_known(request));
         Ok(new.map_or_else(|| Answer::NotYet("none".to_owned()), Answer::Yes))
     })
     .await
@@ -80,7 +80,7 @@ async fn a_serving_certificate_is_asked_for_once_and_shown_as_soon_as_it_is_appr
     node.kill()?;
     node.restart()?;
     until_trusted(&world, &node).await?;
-    assert_eq!(requests(&world, &node, SERVING).await?.len(), 1);
+    assert_eq!(requests(&world, &node).await?.len(), 1);
     Ok(())
 }
 
@@ -123,7 +123,7 @@ async fn a_serving_certificate_that_is_denied_is_told_and_one_of_files_is_not_as
     let off = vec!["--rotate-server-certificates=false".to_owned()];
     let off = world.node_with("node-csr-off", NodeOptions { flags: off, ..NodeOptions::default() }).await?;
     for node in [&files, &off] {
-        assert!(requests(&world, node, SERVING).await?.is_empty(), "{}", node.name);
+        assert!(requests(&world, node).await?.is_empty(), "{}", node.name);
     }
     Ok(())
 }
