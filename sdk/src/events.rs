@@ -22,6 +22,8 @@ pub enum Event {
     Gone(PodRef),
     /// Something worth telling the pod's owner, shown by `kubectl describe pod`.
     Pod(PodEvent),
+    /// Something has become of a container or sandbox of this pod, by its id. Only of a [`crate::Runtime`].
+    ContainerChanged(PodRef, String),
     /// The node's facts changed: all of them.
     Node(NodeFacts),
     /// Events may have been lost: the host lists all pods.

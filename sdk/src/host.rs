@@ -184,6 +184,11 @@ impl Host {
         self.inner.events.push(Event::Pod(event));
     }
 
+    /// Something has become of a container or sandbox, by its id; only of a [`crate::Runtime`]. The host asks how it is.
+    pub fn container_changed(&self, pod: PodRef, id: impl Into<String>) {
+        self.inner.events.push(Event::ContainerChanged(pod, id.into()));
+    }
+
     /// The node's facts changed: all of them.
     pub fn node_changed(&self, node: NodeFacts) {
         self.inner.events.push(Event::Node(node));

@@ -30,6 +30,9 @@ pub enum Feature {
     /// The provider runs startup, readiness and liveness probes itself, restarts what fails them, and reports `ready` and `started` of each
     /// container accordingly. Without it the host runs the probes and decides both.
     Probes,
+    /// The provider is a [`crate::Runtime`]: the host does for its pods what a kubelet does above a container runtime. Must be among the features that
+    /// `export!` names, too.
+    Containers,
 }
 
 impl Feature {
@@ -47,6 +50,7 @@ impl Feature {
             Self::Refresh => "refresh",
             Self::Restart => "restart",
             Self::Probes => "probes",
+            Self::Containers => "containers",
         }
     }
 }

@@ -68,6 +68,7 @@
 
 pub mod kubernetes;
 
+mod containers;
 mod error;
 mod events;
 mod host;
@@ -83,6 +84,11 @@ pub mod testing;
 #[cfg(target_arch = "wasm32")]
 mod wasm;
 
+pub use containers::{
+    ContainerConfig, ContainerState, ContainerStatus, Containers, DnsConfig, ImageStatus, MemoryVolume, Mount,
+    MountSource, PodContents, PortMapping, Propagation, Resources, Runtime, SandboxConfig, SandboxStatus, Security,
+    SecurityProfile,
+};
 pub use error::{Error, Result, Retry};
 pub use events::{Event, PodEvent};
 pub use host::{

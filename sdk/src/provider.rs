@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
+use crate::containers::{NoRuntime, Runtime};
 use crate::pod::{PodRef, ResolvedPod, Status, Volume};
 use crate::sessions::{ByteStream, ExecRequest, LogOptions, LogStream, Session, SessionInput, Tunnel};
 use crate::{Error, Host, Info, PodStats, Result};
@@ -138,6 +139,12 @@ pub trait Provider: Sized + 'static {
     /// next incarnation as [`Init::handoff`]. Not called before a crash, so nothing may depend on it.
     async fn stop(&self, _grace: Duration) -> Option<Vec<u8>> {
         None
+    }
+
+    /// The runtime of a provider that knows containers; [`crate::Containers`] has one.
+    #[doc(hidden)]
+    fn runtime(&self) -> Option<&impl Runtime> {
+        None::<&NoRuntime>
     }
 }
 

@@ -5,6 +5,8 @@
 
 pub mod bindings;
 mod convert;
+mod convert_containers;
+mod export_containers;
 mod export_pods;
 mod export_sessions;
 mod exports;

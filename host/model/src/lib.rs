@@ -6,6 +6,7 @@
 mod chain;
 pub mod pod;
 pub mod provider;
+pub mod runtime;
 pub mod session;
 
 pub use chain::chain;

@@ -71,11 +71,29 @@ pub trait Provider: Send + Sync + 'static {
         Err(Error::Unsupported("it does not report resource use".to_owned()))
     }
 
+    /// Whether the host itself decides about single containers ([`Level::Containers`]), or the provider about whole pods.
+    fn level(&self) -> Level {
+        Level::Pods
+    }
+
+    /// The startup probe of a container has succeeded. Only asked for at [`Level::Containers`]: what comes after a sidecar waits for it.
+    fn started(&self, _key: &PodKey, _container: &str) {}
+
     /// The log of one container.
     async fn logs(&self, key: &PodKey, request: LogRequest) -> Result<LogStream, Error>;
 
     /// Let the provider go; pods keep running.
     async fn stop(&self, grace: Duration);
+}
+
+/// Who decides what becomes of a container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// The provider: it has been given the pod and keeps it.
+    Pods,
+    /// The host, by the pod: the provider is given each pod again by [`Provider::update`] after a restart of this process, and a container that
+    /// fails its probe is stopped at once; when and whether it starts again follows from its policy and its past.
+    Containers,
 }
 
 /// How a command that was run in a container ended.
@@ -98,6 +116,8 @@ pub enum ProviderEvent {
     PodEvent {
         /// On which pod.
         key: PodKey,
+        /// On which of its containers.
+        container: Option<String>,
         /// `Warning` or `Normal`.
         warning: bool,
         /// UpperCamelCase.
@@ -105,6 +125,8 @@ pub enum ProviderEvent {
         /// For people.
         message: String,
     },
+    /// Something has become of a container or sandbox, by its id in a [`Runtime`](crate::runtime::Runtime).
+    ContainerChanged(PodKey, String),
     /// Events may be missing (also after each restart of the provider): list again.
     Resync,
 }
@@ -160,6 +182,8 @@ pub struct Features {
     pub restart: bool,
     /// It runs the probes of its pods itself and reports `ready` and `started` accordingly.
     pub probes: bool,
+    /// It is a [`Runtime`](crate::runtime::Runtime): the host drives its containers.
+    pub containers: bool,
 }
 
 impl Features {
@@ -177,6 +201,7 @@ impl Features {
             (self.refresh, "refresh"),
             (self.restart, "restart"),
             (self.probes, "probes"),
+            (self.containers, "containers"),
         ]
         .into_iter()
         .filter_map(|(set, name)| set.then_some(name))

@@ -19,6 +19,7 @@ use crate::bindings::exports::pluglet::provider::{lifecycle, pods, sessions, sta
 use crate::bindings::pluglet::provider::types;
 use crate::capabilities::log::clean;
 
+pub(crate) mod containers;
 mod facts;
 
 pub(crate) use facts::bound as bound_facts;
@@ -79,15 +80,7 @@ pub(crate) fn bound(text: &mut String, max: usize) {
 pub(crate) fn resolved_pod(plan: &PodPlan) -> Result<pods::ResolvedPod, Error> {
     let pod = serde_json::to_string(plan.pod.as_ref())
         .map_err(|error| Error::Invalid(format!("the pod cannot be written as JSON: {error}")))?;
-    let registry_credentials = plan
-        .registry_credentials
-        .iter()
-        .map(|credential| pods::RegistryCredential {
-            registry: credential.registry.clone(),
-            username: credential.username.clone(),
-            password: credential.password.clone(),
-        })
-        .collect();
+    let registry_credentials = containers::credentials(&plan.registry_credentials);
     Ok(pods::ResolvedPod { pod, volumes: volumes(&plan.volumes), registry_credentials })
 }
 
@@ -166,6 +159,7 @@ fn features(features: lifecycle::Features) -> Features {
         refresh: features.contains(lifecycle::Features::REFRESH),
         restart: features.contains(lifecycle::Features::RESTART),
         probes: features.contains(lifecycle::Features::PROBES),
+        containers: features.contains(lifecycle::Features::CONTAINERS),
     }
 }
 

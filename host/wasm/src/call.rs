@@ -15,6 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc as chunks, oneshot};
 use crate::bindings::exports::pluglet::provider::events::Event;
 use crate::bindings::exports::pluglet::provider::{lifecycle, pods, sessions, stats};
 use crate::bindings::pluglet::provider::types::{self, PodRef};
+use crate::exports::containers::ContainerRequest;
 use crate::logs::LogSink;
 use crate::sessions::{ForwardSink, SessionSink};
 
@@ -43,7 +44,8 @@ pub(crate) enum Lane {
     Free,
 }
 
-const fn kind(name: &'static str, seconds: u64, lane: Lane) -> Kind {
+/// A function that may take so many seconds.
+pub(crate) const fn kind(name: &'static str, seconds: u64, lane: Lane) -> Kind {
     Kind { name, deadline: Duration::from_secs(seconds), lane }
 }
 
@@ -84,6 +86,7 @@ pub(crate) enum Request {
     Attach { pod: PodRef, container: String, input: SessionInput, sink: SessionSink, reply: Reply<()> },
     PortForward { pod: PodRef, port: u16, input: chunks::Receiver<Bytes>, sink: ForwardSink, reply: Reply<()> },
     Stats { reply: Reply<Vec<stats::PodStats>> },
+    Containers(ContainerRequest),
 }
 
 /// The right to have one call inside the component. Given back by being dropped.

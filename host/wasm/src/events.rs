@@ -111,6 +111,10 @@ pub(crate) fn bounded(mut event: Event, out: &mut VecDeque<Event>) {
             adapt::bound(&mut event.reason, MAX_TEXT_BYTES);
             adapt::bound(&mut event.message, MAX_TEXT_BYTES);
         }
+        Event::ContainerChanged((pod, id)) => {
+            bound_pod(pod);
+            adapt::bound(id, MAX_NAME_BYTES);
+        }
         Event::Node(facts) => adapt::bound_facts(facts),
         Event::Resync => {}
     }
@@ -161,10 +165,14 @@ impl Sorter<'_> {
                 let key = adapt::key(&event.pod);
                 self.notes.admit(&key.uid, Instant::now()).then(|| ProviderEvent::PodEvent {
                     key,
+                    container: None,
                     warning: event.warning,
                     reason: clean(&event.reason, MAX_TEXT_BYTES),
                     message: clean(&event.message, MAX_TEXT_BYTES),
                 })
+            }
+            Event::ContainerChanged((pod, id)) => {
+                Some(ProviderEvent::ContainerChanged(adapt::key(&pod), adapt::containers::id(&id)))
             }
             Event::Node(facts) => {
                 let (facts, dropped) = adapt::node_facts(facts);

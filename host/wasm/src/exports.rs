@@ -6,6 +6,8 @@
 //! The functions are looked up by hand, because the generated ones do not tell which task a call became, and without that nobody
 //! could say whose deadline an import asks for.
 
+pub(crate) mod containers;
+
 use std::time::Instant;
 
 use wasmtime::Store;
@@ -21,6 +23,7 @@ use crate::events;
 use crate::pump::{FromChunks, Pump};
 use crate::sessions::SessionSink;
 use crate::state::State;
+use containers::ContainerExports;
 
 /// `result<T, error>` of an exported function.
 type Fallible<P, T> = Export<P, Result<T, Error>>;
@@ -57,6 +60,7 @@ pub(crate) struct Exports {
     attach: Fallible<Attach, Session>,
     port_forward: Fallible<(PodRef, u16, StreamReader<u8>), Forward>,
     stats: Fallible<(), Vec<stats::PodStats>>,
+    containers: ContainerExports,
 }
 
 impl Exports {
@@ -81,6 +85,7 @@ impl Exports {
             attach: export(store, instance, &sessions, "attach")?,
             port_forward: export(store, instance, &sessions, "port-forward")?,
             stats: export(store, instance, &named("stats"), "pods")?,
+            containers: ContainerExports::of(store, instance, &named("containers"))?,
         })
     }
 
@@ -137,6 +142,7 @@ impl Exports {
                 send(reply, opened, |(output, end)| accessor.with(|access| sink.connect(access, output, end)))
             }
             Request::Stats { reply } => pass(accessor, &self.stats, (), deadline, reply).await,
+            Request::Containers(request) => self.containers.answer(accessor, request, deadline).await,
         }
     }
 }

@@ -36,6 +36,7 @@ mod provider;
 mod pump;
 mod quarantine;
 mod run;
+mod runtime;
 mod sessions;
 mod start;
 mod state;

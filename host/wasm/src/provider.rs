@@ -43,11 +43,11 @@ const PARSED_AT_ONCE: usize = 64;
 
 /// Pods in one list: many times what a node has. Each becomes an object that the host holds and an action that it may take, and a guest
 /// could invent a million in one call.
-const MAX_LISTED: usize = 20_000;
+pub(crate) const MAX_LISTED: usize = 20_000;
 
 /// A provider. Dropping it ends the component without saying goodbye; [`Provider::stop`] is the polite way.
 pub struct WasmProvider {
-    dispatch: Arc<Dispatch>,
+    pub(crate) dispatch: Arc<Dispatch>,
     /// Weak: when the supervisor is gone, the publisher says so by being dropped.
     publisher: Weak<Publisher>,
     health: watch::Receiver<Health>,
@@ -102,6 +102,17 @@ impl WasmProvider {
                 Err(Error::Unsupported(format!("it does not offer the feature `{what}`")))
             }
             _ => Ok(()),
+        }
+    }
+
+    /// Whether the provider can tell its pods, for the node's health.
+    pub(crate) fn publish_listed(&self, error: Option<&Error>) {
+        let Some(publisher) = self.publisher.upgrade() else { return };
+        match error {
+            None => publisher.listed(None),
+            // A call that a crash has cut off says nothing about the backend.
+            Some(Error::Restarting(_)) => {}
+            Some(error) => publisher.listed(Some(error.to_string())),
         }
     }
 
@@ -190,14 +201,7 @@ impl Provider for WasmProvider {
 
     async fn list(&self) -> Result<Vec<(PodKey, PodStatus)>, Error> {
         let listed = self.list_once().await;
-        if let Some(publisher) = self.publisher.upgrade() {
-            match &listed {
-                Ok(_) => publisher.listed(None),
-                // A call that a crash has cut off says nothing about the backend.
-                Err(Error::Restarting(_)) => {}
-                Err(error) => publisher.listed(Some(error.to_string())),
-            }
-        }
+        self.publish_listed(listed.as_ref().err());
         listed
     }
 

@@ -70,6 +70,7 @@ impl From<Feature> for lifecycle::Features {
             Feature::Refresh => Self::REFRESH,
             Feature::Restart => Self::RESTART,
             Feature::Probes => Self::PROBES,
+            Feature::Containers => Self::CONTAINERS,
         }
     }
 }
@@ -97,16 +98,17 @@ impl From<NodeFacts> for lifecycle::NodeFacts {
 
 impl From<pods::ResolvedPod> for ResolvedPod {
     fn from(spec: pods::ResolvedPod) -> Self {
-        let credential = |credential: pods::RegistryCredential| RegistryCredential {
-            registry: credential.registry,
-            username: credential.username,
-            password: credential.password,
-        };
         Self {
             json: spec.pod,
             volumes: spec.volumes.into_iter().map(Volume::from).collect(),
-            registry_credentials: spec.registry_credentials.into_iter().map(credential).collect(),
+            registry_credentials: spec.registry_credentials.into_iter().map(RegistryCredential::from).collect(),
         }
+    }
+}
+
+impl From<types::RegistryCredential> for RegistryCredential {
+    fn from(credential: types::RegistryCredential) -> Self {
+        Self { registry: credential.registry, username: credential.username, password: credential.password }
     }
 }
 
@@ -128,6 +130,7 @@ impl From<Event> for events::Event {
                 reason: event.reason,
                 message: event.message,
             }),
+            Event::ContainerChanged(pod, id) => Self::ContainerChanged((pod.into(), id)),
             Event::Node(node) => Self::Node(node.into()),
             Event::Resync => Self::Resync,
         }

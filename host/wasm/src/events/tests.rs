@@ -20,6 +20,7 @@ const WATCHING: Features = Features {
     refresh: false,
     restart: false,
     probes: false,
+    containers: false,
 };
 
 fn pod(uid: &str) -> PodRef {
