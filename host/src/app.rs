@@ -14,9 +14,10 @@ use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Node;
 use pluglet_model::provider::{EventReceiver, Provider};
+use pluglet_rules::runtime::sandbox::NodeNames;
 use pluglet_wasm::{Limits, Metrics, ProviderOptions, WasmProvider, compile};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tracing::{error, info};
 
 use crate::api::access::AccessReviews;
@@ -27,6 +28,8 @@ use crate::api::pods::ClusterPods;
 use crate::api::{cluster, events, watch as pod_watch};
 use crate::args::{Check, Cli, Command, ProbeMode, ProviderCommand, Run};
 use crate::config::{Config, Document};
+use crate::containers;
+use crate::containers::driver::{Driver, QUEUED_EVENTS};
 use crate::kubelet::auth::Remembering;
 use crate::kubelet::routes::{self, Rooms};
 use crate::kubelet::server;
@@ -125,7 +128,7 @@ async fn be_a_node(run: Run) -> Result<(), Error> {
     };
     let tasks = Tasks::new();
     let (metrics, registry) = telemetry::metrics(tasks.clone());
-    let (provider, provider_events) = start_provider(&run, found, config, metrics, cluster_id).await?;
+    let (provider, provider_events) = start_provider(&run, found, config, metrics, cluster_id, &door, &tasks).await?;
 
     let version = desired::kubelet_version(client::server_minor(&clients.node).await);
     let settings = settings(&run, provider_name, &door, version);
@@ -260,7 +263,10 @@ async fn start_provider(
     config: Config,
     metrics: Metrics,
     cluster_id: String,
+    door: &Door,
+    tasks: &Tasks,
 ) -> Result<(Arc<dyn Provider>, EventReceiver), Error> {
+    let is_runtime = found.is_runtime();
     let options = ProviderOptions {
         name: found.name,
         component: found.path,
@@ -275,7 +281,27 @@ async fn start_provider(
         metrics,
     };
     let (provider, events) = WasmProvider::start(options).await.map_err(Error::Start)?;
-    Ok((Arc::new(provider), events))
+    let provider = Arc::new(provider);
+    if !is_runtime {
+        return Ok((provider, events));
+    }
+    let (sender, for_pods) = mpsc::channel(QUEUED_EVENTS);
+    let tools = containers::Tools {
+        runtime: provider.clone(),
+        sessions: provider.clone(),
+        runner: Arc::new(NodeRunner::new(provider, Reach::new(run.probe_loopback)).map_err(Error::Prober)?),
+        events: sender,
+        grants: config.containers,
+        state_dir: state_dir(run),
+        names: NodeNames {
+            node: run.node_name.clone(),
+            cluster_dns: run.cluster_dns.iter().map(ToString::to_string).collect(),
+            cluster_domain: run.cluster_domain.clone(),
+        },
+        address: door.address,
+        clock: containers::clock,
+    };
+    Ok((Arc::new(Driver::new(tools, events, tasks)), for_pods))
 }
 
 fn start_pods(

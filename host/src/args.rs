@@ -106,6 +106,13 @@ pub(crate) struct Run {
     /// Service addresses lead nowhere. [default: the address of the Service `kubernetes`]
     #[arg(long, value_name = "HOST[:PORT]", value_parser = parse_kubernetes_service)]
     pub kubernetes_service: Option<(String, u16)>,
+    /// Address of the cluster's DNS, for pods with dnsPolicy ClusterFirst; can be given more than once. Only for providers of containers. Without it such
+    /// pods resolve names as this machine does.
+    #[arg(long, value_name = "IP")]
+    pub cluster_dns: Vec<IpAddr>,
+    /// The domain of the cluster, for the search domains and full host names of such pods.
+    #[arg(long, value_name = "DOMAIN", default_value = "cluster.local")]
+    pub cluster_domain: String,
     /// Who runs the startup, readiness and liveness probes of pods whose provider does not: this process, which must reach the pods'
     /// addresses, or nobody; then a container is ready as soon as it runs.
     #[arg(long, value_enum, default_value_t = ProbeMode::Host)]

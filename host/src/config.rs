@@ -9,6 +9,7 @@
 //! | `fields` | a typed reader that goes on after a mistake |
 //! | `report` | the mistakes |
 //! | `endpoint`, `auth`, `tls` | a grant |
+//! | `containers` | what pods may have of the machine |
 //! | `limits`, `quantity` | what the provider may use up |
 //! | `schema` | the provider's own section |
 //!
@@ -19,9 +20,11 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use pluglet_egress::{Grant, Target};
+use pluglet_rules::grants::Grants;
 use pluglet_wasm::Limits;
 
 mod auth;
+mod containers;
 mod endpoint;
 mod fields;
 mod limits;
@@ -47,6 +50,8 @@ pub(crate) struct Config {
     pub config_json: String,
     /// By the endpoint's name.
     pub grants: BTreeMap<String, Grant>,
+    /// What pods may have of the machine that their containers run on.
+    pub containers: Grants,
     pub limits: Limits,
 }
 
@@ -136,8 +141,8 @@ impl Document {
         }
         let config_json = section.map_or_else(|| "{}".to_owned(), |entry| schema::json(&entry.node).to_string());
         report.finish(file.as_deref())?;
-        let (grants, limits) = understood.unwrap_or_default();
-        Ok(Config { config_json, grants, limits })
+        let (grants, containers, limits) = understood.unwrap_or_default();
+        Ok(Config { config_json, grants, containers, limits })
     }
 }
 
@@ -146,10 +151,11 @@ fn understand(
     mut fields: Fields<'_>,
     flags: &[String],
     environment: Environment<'_>,
-) -> (BTreeMap<String, Grant>, Limits) {
+) -> (BTreeMap<String, Grant>, Grants, Limits) {
     fields.take("config");
     let endpoints = fields.take("endpoints").and_then(|field| field.fields()).map(Fields::all).unwrap_or_default();
     let limits = limits::read(fields.take("limits"));
+    let containers = containers::read(fields.take("containers"));
     let answer_room = limits.outbound.body_bytes;
     let report = fields.report;
     fields.finish();
@@ -164,7 +170,7 @@ fn understand(
     }
     let names: Vec<&str> = endpoints.iter().map(|(name, _)| *name).collect();
     from_flags(flags, &names, answer_room, &mut grants, report);
-    (grants, limits)
+    (grants, containers, limits)
 }
 
 /// The endpoints of `--endpoint NAME=URL`. A URL is never repeated: it may hold a password.

@@ -18,6 +18,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("certificates", &[]),
     ("objects", &["tasks"]),
     ("probes", &["status"]),
+    ("containers", &["probes", "tasks"]),
     ("pods", &["objects", "probes", "status", "tasks"]),
     ("kubelet", &["certificates", "pods", "tasks"]),
     // It implements the ports that these own.

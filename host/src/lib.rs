@@ -28,6 +28,7 @@
 
 mod args;
 mod config;
+mod containers;
 mod providers;
 
 mod app;

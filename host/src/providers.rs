@@ -61,6 +61,14 @@ pub(crate) struct Found {
     pub inspection: Inspection,
 }
 
+impl Found {
+    /// Whether the host drives its containers. Its manifest says so, because it must be known before it has started.
+    pub(crate) fn is_runtime(&self) -> bool {
+        let manifest = self.inspection.manifest.as_ref();
+        manifest.is_some_and(|manifest| manifest.features.iter().any(|feature| feature == "containers"))
+    }
+}
+
 /// Finds a provider by name or path and checks that it is one. A file of more than `limit` bytes is not read.
 pub(crate) fn find(provider: &str, directories: &[PathBuf], limit: u64) -> Result<Found, Error> {
     let directories = existing(directories)?;

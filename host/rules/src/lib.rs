@@ -10,6 +10,7 @@ pub mod environment;
 pub mod expand;
 #[cfg(test)]
 mod fixture;
+pub mod grants;
 pub mod lifecycle;
 mod objects;
 pub mod probe;
@@ -18,6 +19,7 @@ pub mod references;
 mod registry;
 pub mod requests;
 pub mod resolve;
+pub mod runtime;
 pub mod selector;
 mod services;
 mod volumes;

@@ -166,7 +166,7 @@ fn unknown_fields_are_answered_with_what_was_meant() {
         "pluglet.yaml:2:3: limits.Memory: unknown field; did you mean `memory`?"
     );
     let far = mistake("apiVersion: apps/v1\n");
-    assert_eq!(far, "pluglet.yaml:1:1: apiVersion: unknown field; there are config, endpoints, limits");
+    assert_eq!(far, "pluglet.yaml:1:1: apiVersion: unknown field; there are config, endpoints, limits, containers");
 }
 
 #[test]

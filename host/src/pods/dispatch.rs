@@ -27,7 +27,7 @@ use super::kept::Kept;
 use super::port::ObjectEvent;
 use super::recover::{self, Listing};
 use super::view::{PodsView, Seen};
-use crate::status::Phase;
+use crate::status::{Phase, field_path};
 use crate::tasks::Tasks;
 use orphans::Orphans;
 
@@ -310,22 +310,28 @@ impl Dispatcher {
         match event {
             ProviderEvent::Status(key, status) => self.report(&key, *status, None),
             ProviderEvent::Gone(key) => self.lost(&key.uid, Instant::now()),
-            ProviderEvent::PodEvent { key, warning, reason, message } => {
-                self.pod_event(&key.uid, warning, &reason, &message);
+            ProviderEvent::PodEvent { key, container, warning, reason, message } => {
+                self.pod_event(&key.uid, container.as_deref(), warning, &reason, &message);
+            }
+            // Only the driver of containers asks for these, and keeps them.
+            ProviderEvent::ContainerChanged(key, id) => {
+                debug!(uid = %key.uid, id, "a provider of pods tells of a container")
             }
             ProviderEvent::Resync => self.resync(),
         }
     }
 
     /// A provider speaks of its own pods only: the name comes from the API server, or it could write on any pod of the cluster.
-    fn pod_event(&self, uid: &str, warning: bool, reason: &str, message: &str) {
-        let Some(key) = self.actors.get(uid).and_then(|inputs| PodKey::of(&inputs.borrow().object.peek())) else {
-            return;
-        };
+    fn pod_event(&self, uid: &str, container: Option<&str>, warning: bool, reason: &str, message: &str) {
+        let Some(inputs) = self.actors.get(uid) else { return };
+        let object = inputs.borrow().object.peek();
+        let Some(key) = PodKey::of(&object) else { return };
+        let path = container.and_then(|container| field_path(&object, container));
         let is_reason = reason.len() <= LONGEST_REASON
             && reason.starts_with(|c: char| c.is_ascii_uppercase())
             && reason.chars().all(|c| c.is_ascii_alphanumeric());
-        self.shared.events.record(&key, warning, if is_reason { reason } else { "ProviderEvent" }, message);
+        let reason = if is_reason { reason } else { "ProviderEvent" };
+        self.shared.events.record_about(&key, path, warning, reason, message);
     }
 
     fn number(&mut self, status: PodStatus, asked_at: Option<Instant>) -> Report {

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use pluglet_model::provider::{Error, Retry};
+use pluglet_model::provider::{Error, Level, Retry};
 use pluglet_rules::references;
 use tokio::time::{Instant, sleep_until};
 
@@ -25,8 +25,9 @@ impl Actor {
         }
         let generation = self.pod.get().metadata.generation;
         let observed = self.baseline.get().observed_generation;
-        if observed < generation && self.shared.features().update {
-            // It changed while nobody looked.
+        // It changed while nobody looked; or nobody but this process knows what it is to be.
+        let driven = self.shared.provider.level() == Level::Containers;
+        if driven || observed < generation && self.shared.features().update {
             self.material.hold_all(&self.shared, &self.pod.get(), &self.wake_up);
             self.step(Event::Changed);
             return;

@@ -7,7 +7,7 @@ use std::future::pending;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::PodStatus;
-use pluglet_model::provider::{Error, Retry};
+use pluglet_model::provider::{Error, Level, Retry};
 use tokio::time::Instant;
 use tracing::info;
 
@@ -38,6 +38,19 @@ impl Actor {
             // One that came back by itself is another, and well until its own probes say otherwise.
             self.restarts.retain(|container| probes.awaits_restart(container));
         }
+        self.tell_started();
+    }
+
+    /// What comes after a sidecar waits for its startup probe.
+    fn tell_started(&self) {
+        let (Some(probes), Level::Containers) = (&self.probes, self.shared.provider.level()) else { return };
+        let pod = self.pod.get();
+        let init = pod.spec.iter().flat_map(|spec| spec.init_containers.iter().flatten());
+        for container in init.filter(|container| container.startup_probe.is_some()) {
+            if probes.verdict(&container.name).started == Some(true) {
+                self.shared.provider.started(&self.key, &container.name);
+            }
+        }
     }
 
     /// What counts of a container that runs. A provider that does not probe does not know what is ready: without a probe it is as soon as it
@@ -52,12 +65,18 @@ impl Actor {
 
     pub(super) fn found(&mut self, finding: Finding) {
         match finding {
-            Finding::Changed => self.dirty = true,
+            Finding::Changed => {
+                self.dirty = true;
+                self.tell_started();
+            }
             Finding::Unhealthy { container, message } => self.tell(&container, true, "Unhealthy", &message),
             Finding::Warning { container, message } => self.tell(&container, true, "ProbeWarning", &message),
             Finding::Restart { container, message, grace, again } => {
                 let grace =
                     grace.unwrap_or_else(|| Duration::from_secs(super::termination_grace(&self.pod.get()).into()));
+                if self.shared.provider.level() == Level::Containers {
+                    return self.restarts.owe_at_once(&container, grace, message, Instant::now());
+                }
                 if !again {
                     self.tell(&container, false, "Killing", &message);
                     return self.end_container(&container, message);

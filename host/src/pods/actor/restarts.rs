@@ -52,6 +52,11 @@ impl Restarts {
         pause
     }
 
+    /// The same at once: somebody else paces it.
+    pub(super) fn owe_at_once(&mut self, container: &str, grace: Duration, message: String, now: Instant) {
+        self.owed.insert(container.to_owned(), Owed { grace, message, failures: 0, due: now });
+    }
+
     /// The container whose restart is due next, when it is; for ever nothing where none is owed.
     pub(super) async fn due(&self) -> String {
         match self.owed.iter().min_by_key(|(_, owed)| owed.due) {

@@ -92,7 +92,13 @@ async fn a_provider_records_events_on_its_own_pods_only_and_under_their_real_nam
     for (uid, reason) in [("elsewhere", "Forged"), ("u1", "Pulled"), ("u1", "not a reason")] {
         let key = PodKey::new(uid, "kube-system", "forged");
         world
-            .tell(ProviderEvent::PodEvent { key, warning: false, reason: reason.to_owned(), message: String::new() })
+            .tell(ProviderEvent::PodEvent {
+                key,
+                container: None,
+                warning: false,
+                reason: reason.to_owned(),
+                message: String::new(),
+            })
             .await;
     }
     let journal = world.end().await;
