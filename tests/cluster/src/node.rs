@@ -27,6 +27,8 @@ pub struct NodeOptions {
     pub flags: Vec<String>,
     /// The text of `pluglet.yaml`.
     pub config: &'static str,
+    /// What comes after it: sections that are known only when the test runs.
+    pub more_config: String,
     /// Who it is to the API server.
     pub identity: Identity,
 }
@@ -66,7 +68,7 @@ impl Identity {
 
 impl Default for NodeOptions {
     fn default() -> Self {
-        Self { provider: "mock", flags: vec![], config: "", identity: Identity::Node }
+        Self { provider: "mock", flags: vec![], config: "", more_config: String::new(), identity: Identity::Node }
     }
 }
 
@@ -96,7 +98,7 @@ impl Node {
     /// Starts a node and does not wait.
     pub fn launch(plane: &ControlPlane, name: &str, options: NodeOptions) -> Result<Self> {
         let state = tempfile::Builder::new().prefix("pluglet-test-").tempdir()?;
-        fs::write(state.path().join("pluglet.yaml"), options.config)?;
+        fs::write(state.path().join("pluglet.yaml"), format!("{}{}", options.config, options.more_config))?;
         share_compiled(plane, state.path())?;
         let kubeconfig = options.identity.kubeconfig(plane, name, state.path())?;
         let client_ca = plane.client_ca_file();

@@ -1,0 +1,3 @@
+//! Pods that become real containers.
+
+mod life;
