@@ -1,0 +1,127 @@
+//! Volumes that live in memory, for pods.
+//!
+//! In: volumes of sandboxes. Out: tmpfs volumes of the engine. Invariant: a volume is made before the sandbox that holds it and removed after it; one
+//! that is not ours is never used and never removed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use pluglet_sdk::{Error, MemoryVolume, PodRef, Result};
+use serde::Deserialize;
+
+use crate::answer::{Failure, Meaning};
+use crate::client::{Client, json, query, send};
+use crate::create;
+use crate::inspect::or_default;
+use crate::labels::{Labels, UID};
+use crate::list;
+use crate::names;
+
+/// How often a volume that should be free is tried, and how long is waited between: Podman lets go of it a little after its container.
+const TRIES: usize = 5;
+const PAUSE: Duration = Duration::from_millis(200);
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+struct Volume {
+    name: String,
+    mountpoint: String,
+    #[serde(deserialize_with = "or_default")]
+    labels: Labels,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+struct Volumes {
+    #[serde(deserialize_with = "or_default")]
+    volumes: Vec<Volume>,
+}
+
+/// Make a volume of a pod, unless it is there.
+pub(crate) async fn ensure(client: &Client, pod: &PodRef, volume: &MemoryVolume) -> Result<()> {
+    let (name, labels) = (names::volume(pod, &volume.name), client.owner.of_pod(pod));
+    let make = async |size| -> Result<Volume, Failure> {
+        let body = create::volume(&name, &labels, size).to_string();
+        json(client.post("/volumes/create").json_text(body)).await
+    };
+    let made = match make(volume.size_limit).await {
+        // Podman takes the size for a quota of the file system that its volumes are on.
+        Err(failure) if volume.size_limit.is_some() && failure.says(&["size", "uota"]) => {
+            let why = format!("volume {name} has no limit of its own, because the engine does not take one");
+            client.host.warn(why);
+            make(None).await
+        }
+        made => made,
+    };
+    let made = match made {
+        Err(failure) if failure.is(Meaning::Exists) => json(client.get(&format!("/volumes/{name}"))).await,
+        made => made,
+    };
+    if client.owner.owns(&made?.labels) {
+        return Ok(());
+    }
+    Err(Error::internal(format!("there is a volume {name} that somebody else has made")))
+}
+
+/// Where volumes of a pod are on the machine.
+pub(crate) async fn places(client: &Client, pod: &PodRef, wanted: &BTreeSet<&str>) -> Result<BTreeMap<String, String>> {
+    let mut places = BTreeMap::new();
+    for name in wanted {
+        let volume: Volume =
+            json(client.get(&format!("/volumes/{}", names::volume(pod, name)))).await.map_err(|failure| {
+                let missing = failure.is(Meaning::Missing);
+                if missing { Error::unavailable(format!("volume {name} is gone")) } else { failure.into() }
+            })?;
+        places.insert((*name).to_owned(), volume.mountpoint);
+    }
+    Ok(places)
+}
+
+/// Remove the volumes of a pod, but for those that another sandbox of it has.
+pub(crate) async fn remove_of(client: &Client, uid: &str) -> Result<()> {
+    let filter = client.owner.filter(&[(UID, uid)]);
+    for name in named(client, &filter).await? {
+        remove(client, uid, &name).await?;
+    }
+    Ok(())
+}
+
+async fn remove(client: &Client, uid: &str, name: &str) -> Result<()> {
+    let mut tries = 1;
+    loop {
+        match send(client.delete(&format!("/volumes/{name}"))).await {
+            Ok(_) => return Ok(()),
+            Err(failure) if failure.is(Meaning::Missing) => return Ok(()),
+            Err(failure) if failure.is(Meaning::InUse) || failure.is(Meaning::State) => {
+                if !list::labelled(client, &[(UID, uid)]).await?.is_empty() {
+                    return Ok(());
+                }
+                if tries == TRIES {
+                    return Err(failure.into());
+                }
+            }
+            Err(failure) => return Err(failure.into()),
+        }
+        tries += 1;
+        client.host.sleep(PAUSE).await;
+    }
+}
+
+/// Remove volumes of ours that no container has: a removal that was broken off has left them. Only safe while no sandbox is being made.
+pub(crate) async fn sweep(client: &Client) -> Result<()> {
+    for name in named(client, &client.owner.filter_unused()).await? {
+        match send(client.delete(&format!("/volumes/{name}"))).await {
+            Ok(_) => client.host.info(format!("removed volume {name}, which nothing uses any more")),
+            Err(failure) if failure.is(Meaning::Missing) || failure.is(Meaning::InUse) => {}
+            Err(failure) => return Err(failure.into()),
+        }
+    }
+    Ok(())
+}
+
+async fn named(client: &Client, filter: &str) -> Result<Vec<String>, Failure> {
+    let found: Volumes = json(client.get(&format!("/volumes{}", query(&[("filters", filter)])))).await?;
+    let ours =
+        found.volumes.into_iter().filter(|volume| client.owner.owns(&volume.labels) && names::is_name(&volume.name));
+    Ok(ours.map(|volume| volume.name).collect())
+}
