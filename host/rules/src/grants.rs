@@ -95,7 +95,7 @@ impl Grants {
         let mut refused = vec![];
         let mut refuse = |asked: bool, field: &str, grant: &str| {
             if asked {
-                refused.push(format!("{field} is not granted (containers.{grant} in pluglet.yaml)"));
+                refused.push(not_granted(field, grant));
             }
         };
         refuse(spec.host_network == Some(true) && !self.host_network, "hostNetwork", "hostNetwork");
@@ -105,11 +105,22 @@ impl Grants {
             self.volume(volume, spec, &mut refuse);
         }
         self.shared(spec, &mut refuse);
-        for name in names(spec) {
-            if let Some((_, container)) = find(spec, name) {
-                self.container(&container, spec, &mut refuse);
-            }
+        // Not those for debugging: they come later, and must not cost the pod what it has already. See `refusals_of`.
+        for container in spec.init_containers.iter().flatten().chain(&spec.containers) {
+            self.container(container, spec, &mut refuse);
         }
+        refused
+    }
+
+    /// The same for one container, of whichever list.
+    #[must_use]
+    pub fn refusals_of(&self, spec: &PodSpec, container: &Container) -> Vec<String> {
+        let mut refused = vec![];
+        self.container(container, spec, &mut |asked: bool, field: &str, grant: &str| {
+            if asked {
+                refused.push(not_granted(field, grant));
+            }
+        });
         refused
     }
 
@@ -190,6 +201,10 @@ impl Grants {
     }
 }
 
+fn not_granted(field: &str, grant: &str) -> String {
+    format!("{field} is not granted (containers.{grant} in pluglet.yaml)")
+}
+
 /// Of all containers.
 fn names(spec: &PodSpec) -> impl Iterator<Item = &str> {
     let ephemeral = spec.ephemeral_containers.iter().flatten().map(|container| container.name.as_str());
@@ -207,7 +222,12 @@ mod tests {
         let mut whole = json!({"containers": [{"name": "c"}]});
         whole.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
         let pod: Pod = serde_json::from_value(json!({"metadata": {}, "spec": whole})).unwrap();
-        grants.refusals(&pod).join("; ")
+        let mut refused = grants.refusals(&pod);
+        let spec = pod.spec.unwrap();
+        for ephemeral in spec.ephemeral_containers.iter().flatten() {
+            refused.extend(grants.refusals_of(&spec, &find(&spec, &ephemeral.name).unwrap().1));
+        }
+        refused.join("; ")
     }
 
     fn container(fields: Value) -> Value {

@@ -174,6 +174,8 @@ impl Worker {
 
     /// Tells how the pod is, if that is news.
     async fn tell(&mut self) {
+        // An end is told once, with all that is to be said of it.
+        self.hear_last_words().await;
         let status = self.status();
         self.handle.show(Shown { contents: self.contents.clone(), status: status.clone(), plan: self.plan.clone() });
         if self.told.as_ref() != Some(&status) {

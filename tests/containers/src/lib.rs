@@ -3,18 +3,19 @@
 //! In: the control plane, the pluglet binary and the components that `cargo xtask test` names in the environment; podman, installed if it may be. Out:
 //! [`Setup`]. Invariant: at the end nothing is left in the engine that a test did not put there itself.
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use cluster::{Node, NodeOptions, SOON, World};
 use controlplane::wait::{Answer, until};
 use engine::{BUSYBOX, Engine, Options};
 use serde_json::{Value, json};
 
 /// What the node grants its pods, and how its sandboxes are made without a registry.
-const CONFIG: &str = r#"
+pub const CONFIG: &str = r#"
 config:
   sandboxImage: localhost/busybox:1
   sandboxCommand: ["/bin/sh", "-c", "trap 'exit 0' TERM INT; sleep 2147483 & wait"]
   sandboxForward: ["nc", "127.0.0.1", "{port}"]
+  minOomScoreAdjust: 0
 containers:
   volumes: directory
 "#;
@@ -68,25 +69,18 @@ impl Setup {
         pod
     }
 
-    /// Waits until the engine has no container any more.
+    /// Waits until nothing is left: no container, no volume, no file of a pod.
     pub async fn nothing_left(&self) -> Result<()> {
         until("the engine to be empty", SOON, async || {
             let containers = self.engine.containers().await?;
-            if containers.is_empty() {
+            let volumes = self.engine.volumes().await?;
+            let files: Vec<_> = std::fs::read_dir(self.node.state().join("pods"))?.collect::<Result<_, _>>()?;
+            if containers.is_empty() && volumes.is_empty() && files.is_empty() {
                 return Ok(Answer::Yes(()));
             }
-            let names = containers.iter().map(|container| container["Names"].to_string()).collect::<Vec<_>>();
-            Ok(Answer::NotYet(names.join(" ")))
+            let names = containers.iter().filter_map(|container| container.get("Names"));
+            Ok(Answer::NotYet(format!("{:?} {volumes:?} {files:?}", names.collect::<Vec<_>>())))
         })
-        .await?;
-        let volumes = self.engine.volumes().await?;
-        if !volumes.is_empty() {
-            bail!("volumes are left: {volumes:?}");
-        }
-        let left: Vec<_> = std::fs::read_dir(self.node.state().join("pods"))?.collect();
-        if !left.is_empty() {
-            bail!("files are left: {left:?}");
-        }
-        Ok(())
+        .await
     }
 }

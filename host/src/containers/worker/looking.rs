@@ -44,7 +44,6 @@ impl Worker {
             }
             self.changed.remove(&id);
         }
-        self.hear_last_words().await;
         Ok(())
     }
 
@@ -57,7 +56,7 @@ impl Worker {
     }
 
     /// What those that have ended have left.
-    async fn hear_last_words(&mut self) {
+    pub(super) async fn hear_last_words(&mut self) {
         let ended = |container: &&ContainerStatus| container.state == ContainerState::Exited;
         let new: Vec<ContainerStatus> = self.contents.containers.iter().filter(ended).cloned().collect();
         for container in new {

@@ -144,6 +144,10 @@ impl Worker {
     ) -> Result<pluglet_model::runtime::ContainerConfig, String> {
         let pod = &run.plan.pod;
         let spec = pod.spec.as_ref().ok_or("the pod has no spec")?;
+        let refused = self.tools.grants.refusals_of(spec, run.container);
+        if !refused.is_empty() {
+            return Err(refused.join("; "));
+        }
         let mounts = match files {
             Some(files) => {
                 let hosts = self.write_hosts(run.plan, files, addresses).map_err(|error| error.to_string())?;
