@@ -286,10 +286,12 @@ async fn start_provider(
         return Ok((provider, events));
     }
     let (sender, for_pods) = mpsc::channel(QUEUED_EVENTS);
+    let reach = Reach::new(run.probe_loopback);
     let tools = containers::Tools {
         runtime: provider.clone(),
         sessions: provider.clone(),
-        runner: Arc::new(NodeRunner::new(provider, Reach::new(run.probe_loopback)).map_err(Error::Prober)?),
+        runner: Arc::new(NodeRunner::new(provider, reach.clone()).map_err(Error::Prober)?),
+        reach,
         events: sender,
         grants: config.containers,
         state_dir: state_dir(run),

@@ -29,7 +29,7 @@ use pluglet_rules::grants::Grants;
 use pluglet_rules::runtime::sandbox::NodeNames;
 use tokio::sync::mpsc;
 
-use crate::probes::Runner;
+use crate::probes::{Reach, Runner};
 
 /// What all workers share.
 pub(crate) struct Tools {
@@ -38,6 +38,8 @@ pub(crate) struct Tools {
     pub(crate) sessions: Arc<dyn Provider>,
     /// For hooks over the network.
     pub(crate) runner: Arc<dyn Runner>,
+    /// For forwarded ports.
+    pub(crate) reach: Reach,
     pub(crate) events: mpsc::Sender<ProviderEvent>,
     pub(crate) grants: Grants,
     pub(crate) state_dir: PathBuf,

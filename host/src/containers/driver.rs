@@ -3,6 +3,8 @@
 //! In: calls of the [`Provider`] trait; what the component tells. Out: the same trait's answers. Invariant: one worker for one pod; what the engine has and nobody asked
 //! for gets a worker too, which does nothing until somebody says what shall become of it.
 
+mod forward;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -227,7 +229,13 @@ impl Provider for Driver {
     }
 
     async fn port_forward(&self, key: &PodKey, port: u16, input: mpsc::Receiver<Bytes>) -> Result<Forward, Error> {
-        self.tools.sessions.port_forward(key, port, input).await
+        let features = self.tools.sessions.health().borrow().info.as_ref().map(|info| info.features);
+        if features.is_some_and(|features| features.port_forward) {
+            return self.tools.sessions.port_forward(key, port, input).await;
+        }
+        let address = self.status(key).await?.pod_ip.and_then(|ip| ip.parse().ok());
+        let no_address = || Error::Unavailable { message: "the pod has no address yet".to_owned(), retry_after: None };
+        forward::connect(&self.tools.reach, address.ok_or_else(no_address)?, port, input).await
     }
 
     async fn stats(&self) -> Result<Vec<PodStats>, Error> {
@@ -283,7 +291,7 @@ async fn follow_health(tools: Arc<Tools>, sender: watch::Sender<Health>) {
 fn as_driven(health: &Health, tools: &Tools) -> Health {
     let mut driven = health.clone();
     if let Some(info) = &mut driven.info {
-        let Features { logs, exec, attach, port_forward, stats, .. } = info.features;
+        let Features { logs, exec, attach, stats, .. } = info.features;
         let directories = tools.grants.directories;
         info.features = Features {
             update: true,
@@ -294,7 +302,7 @@ fn as_driven(health: &Health, tools: &Tools) -> Health {
             logs,
             exec,
             attach,
-            port_forward,
+            port_forward: true,
             stats,
             ..Features::default()
         };

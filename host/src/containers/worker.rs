@@ -56,6 +56,8 @@ pub(super) struct Worker {
     failures: u32,
     /// Last told.
     told: Option<PodStatus>,
+    /// Containers that could not be started.
+    tried: BTreeSet<String>,
     /// Pauses that were told, by container and attempt.
     told_back_off: BTreeSet<(String, u32)>,
 }
@@ -98,6 +100,7 @@ impl Worker {
             pulls: Pulls::default(),
             failures: 0,
             told: None,
+            tried: BTreeSet::new(),
             told_back_off: BTreeSet::new(),
         }
     }

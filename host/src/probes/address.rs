@@ -22,7 +22,7 @@ const MAX_ADDRESSES: usize = 8;
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Unreachable {
+pub(crate) enum Unreachable {
     #[error("{host} is {class}, where no probe may go")]
     Refused { host: String, class: Class },
     #[error("{0} cannot be resolved: {1}")]
@@ -62,7 +62,7 @@ impl Reach {
     }
 
     /// A connection to a host: an address, without brackets, or a name. The caller sets the deadline.
-    pub(super) async fn dial(&self, host: &str, port: u16) -> Result<TcpStream, Unreachable> {
+    pub(crate) async fn dial(&self, host: &str, port: u16) -> Result<TcpStream, Unreachable> {
         let mut last = Unreachable::NoAddress(host.to_owned());
         for address in self.addresses(host).await? {
             let address = SocketAddr::new(address, port);

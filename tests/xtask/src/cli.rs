@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use crate::{bench, control_plane, demo, fuzz, lint, pin, plugins, soak, test};
+use crate::{bench, conformance, control_plane, demo, fuzz, lint, pin, plugins, soak, test};
 
 /// Builds, demonstrates, tests and measures pluglet. Each command does all of its own set-up.
 #[derive(Debug, Parser)]
@@ -13,11 +13,14 @@ use crate::{bench, control_plane, demo, fuzz, lint, pin, plugins, soak, test};
     after_help = "Examples:
   cargo xtask demo                 a cluster with a pluglet node, until Ctrl-C
   cargo xtask demo --exit          the same, checked, then taken down
+  cargo xtask demo --provider containers --exit
+                                   the same with real containers
   cargo xtask test                 every rung
   cargo xtask test --rung unit     only what needs neither components nor a cluster
   cargo xtask test deployment      only tests whose name contains \"deployment\"
   cargo xtask soak --minutes 5     random pods, faults and restarts; at the end all must agree
   cargo xtask fuzz --minutes 10    random bytes to what reads the network's, ten minutes for each target
+  cargo xtask conformance          Kubernetes' own suite against real containers
   cargo xtask bench --pods 500     a burst of pods, beside a bare API client
   cargo xtask bench --sessions     what logs, commands and forwarded ports cost
   cargo xtask bench --references   what pods cost that name a Secret, a ConfigMap and a token
@@ -38,6 +41,8 @@ enum Command {
     Test(test::Arguments),
     /// Lets random things happen to pods, provider and API server for minutes, and checks that all agree in the end
     Soak(soak::Arguments),
+    /// Runs Kubernetes' own node suite against a node with real containers
+    Conformance(conformance::Arguments),
     /// Measures a burst of pods against a bare API client
     Bench(bench::Arguments),
     /// Throws bytes at what reads bytes of the network
@@ -60,6 +65,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<()> {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
         Command::Soak(arguments) => soak::run(&arguments),
+        Command::Conformance(arguments) => conformance::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Fuzz(arguments) => fuzz::run(&arguments),
         Command::BuildPlugins(arguments) => plugins::run(&arguments),

@@ -5,6 +5,7 @@
 mod bench;
 mod cargo;
 mod cli;
+mod conformance;
 mod control_plane;
 mod demo;
 mod failure;

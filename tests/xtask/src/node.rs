@@ -2,7 +2,7 @@
 //!
 //! In: a control plane and a [`Spec`]. Out: a [`Node`]; dropping it kills the process.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -32,13 +32,28 @@ pub(crate) struct Spec<'a> {
     pub(crate) binary: &'a Path,
     /// The directory with components.
     pub(crate) components: &'a Path,
+    /// What else is to be said.
+    pub(crate) settings: Settings,
+}
+
+/// What most nodes do without.
+#[derive(Debug, Default)]
+pub(crate) struct Settings {
+    /// The text of `pluglet.yaml`.
+    pub(crate) config: Option<String>,
+    /// Another address than loopback.
+    pub(crate) address: Option<IpAddr>,
+    /// A port of its own choice.
+    pub(crate) port: Option<u16>,
+    /// More flags.
+    pub(crate) arguments: Vec<String>,
 }
 
 /// A running pluglet.
 #[derive(Debug)]
 pub(crate) struct Node {
     name: String,
-    port: u16,
+    address: SocketAddr,
     process: Process,
     started: Instant,
     // Dropped after the process, which writes into it.
@@ -56,7 +71,9 @@ impl Node {
     /// Starts it; its output goes to a file in the control plane's directory.
     pub(crate) fn start(plane: &ControlPlane, spec: &Spec<'_>) -> Result<Self> {
         let state = tempfile::Builder::new().prefix("pluglet-state-").tempdir()?;
-        let port = controlplane::ports::one()?;
+        let settings = &spec.settings;
+        let address = settings.address.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let port = settings.port.map_or_else(controlplane::ports::one, Ok)?;
         let mut command = Command::new(spec.binary);
         command
             .arg("run")
@@ -69,11 +86,23 @@ impl Node {
             .arg(plane.client_ca_file())
             .arg("--state-dir")
             .arg(state.path())
-            .args(["--address", &Ipv4Addr::LOCALHOST.to_string()])
-            .args(["--port", &port.to_string()]);
+            .args(["--address", &address.to_string()])
+            .args(["--port", &port.to_string()])
+            .args(&settings.arguments);
+        if let Some(config) = &settings.config {
+            let file = state.path().join("pluglet.yaml");
+            std::fs::write(&file, config).with_context(|| format!("cannot write {}", file.display()))?;
+            command.arg("--config").arg(file);
+        }
         let log = plane.dir().join("logs").join(format!("{}.log", spec.name));
         let process = Process::spawn("pluglet", &command, &log)?;
-        Ok(Self { name: spec.name.to_owned(), port, process, started: Instant::now(), _state: state })
+        Ok(Self {
+            name: spec.name.to_owned(),
+            address: SocketAddr::new(address, port),
+            process,
+            started: Instant::now(),
+            _state: state,
+        })
     }
 
     /// The file its output goes to.
@@ -83,7 +112,7 @@ impl Node {
 
     /// Where it can be called directly.
     pub(crate) fn url(&self) -> String {
-        format!("https://{}:{}", Ipv4Addr::LOCALHOST, self.port)
+        format!("https://{}", self.address)
     }
 
     /// Its process id.

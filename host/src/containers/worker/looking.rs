@@ -27,6 +27,7 @@ impl Worker {
         self.verdicts.startup.retain(|id, _| there(id));
         self.graces.retain(|id, _| there(id));
         self.notes.messages.retain(|id, _| there(id));
+        self.tried.retain(there);
     }
 
     /// Learns what has changed.

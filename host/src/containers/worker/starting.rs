@@ -27,6 +27,9 @@ impl Worker {
             return Ok(Again::Never);
         };
         let before = status::newest_first(&self.contents).into_iter().find(|attempt| attempt.name == name).cloned();
+        if let Some(made) = before.as_ref().filter(|before| self.is_to_begin(before)) {
+            return self.begin(&container, made.id.clone()).await;
+        }
         let pause = before.as_ref().map(pause_after);
         if let (Some(before), Some(pause)) = (&before, pause)
             && let Some(until) = not_before(before, pause, (self.tools.clock)())
@@ -90,10 +93,23 @@ impl Worker {
             Err(error) => return Ok(self.could_not(name, "CreateContainerError", error.to_string()).await),
         };
         self.record(Some(name), false, "Created", "Container created").await;
+        self.begin(run.container, id).await
+    }
+
+    /// Whether it was made and nobody has tried to start it yet: an earlier process has ended in between. It is not another run.
+    fn is_to_begin(&self, made: &ContainerStatus) -> bool {
+        let present = self.contents.sandboxes.iter().max_by_key(|sandbox| sandbox.attempt);
+        let here = present.is_some_and(|sandbox| sandbox.id == made.sandbox_id);
+        made.state == ContainerState::Created && here && !self.tried.contains(&made.id)
+    }
+
+    async fn begin(&mut self, container: &Container, id: String) -> Result<Again, Error> {
+        let name = &container.name;
         match self.tools.runtime.start_container(&self.handle.key, &id).await {
             Ok(status) => self.saw_container(status),
             Err(error) if is_engines(&error) => return Err(error),
             Err(error) => {
+                self.tried.insert(id.clone());
                 // How it is, the engine knows: made, or ended.
                 self.changed.insert(id);
                 return Ok(self.could_not(name, "RunContainerError", error.to_string()).await);
@@ -101,7 +117,7 @@ impl Worker {
         }
         self.notes.waiting.remove(name);
         self.record(Some(name), false, "Started", "Container started").await;
-        self.post_start(run.container, &id).await
+        self.post_start(container, &id).await
     }
 
     async fn post_start(&mut self, container: &Container, id: &str) -> Result<Again, Error> {

@@ -1,99 +1,15 @@
 //! `kubectl top` and a HorizontalPodAutoscaler with a real metrics-server, which reads the node with a service account's token.
 
-use std::path::PathBuf;
-use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use cluster::World;
-use controlplane::binaries::{self, GoModule};
+use controlplane::MetricsServer;
 use controlplane::wait::{Answer, until};
-use controlplane::{ControlPlane, Process};
 use serde_json::{Value, json};
 
 /// It looks every ten seconds, and knows CPU in use after two looks; the autoscaler looks every fifteen.
 const SOME_LOOKS: Duration = Duration::from_secs(120);
-
-fn metrics_server() -> Result<PathBuf> {
-    let dir = controlplane::repository().join("tests/metrics-server");
-    let version = binaries::required_version(&dir, "sigs.k8s.io/metrics-server")?;
-    let module = GoModule {
-        dir,
-        title: format!("metrics-server {version}"),
-        cache_name: format!("metrics-server-{version}"),
-        ldflags: "-s -w".to_owned(),
-        programs: vec![("metrics-server".to_owned(), "metrics-server".to_owned())],
-    };
-    let installed =
-        module.install().context("metrics-server is built from its Go module: install Go (https://go.dev/dl)")?;
-    Ok(installed.join("metrics-server"))
-}
-
-/// A kubeconfig of a service account that may do everything: only a token tells who it is.
-async fn token_kubeconfig(world: &World, plane: &ControlPlane) -> Result<Value> {
-    let namespace = world.namespace.name();
-    world.kubectl(&["create", "serviceaccount", "metrics-server"]).await?;
-    let binding = format!("{namespace}-metrics-server");
-    let subject = format!("--serviceaccount={namespace}:metrics-server");
-    world.kubectl(&["create", "clusterrolebinding", &binding, "--clusterrole=cluster-admin", &subject]).await?;
-    let token = world.kubectl(&["create", "token", "metrics-server"]).await?.trim().to_owned();
-    Ok(json!({
-        "apiVersion": "v1", "kind": "Config", "current-context": "c",
-        "clusters": [{ "name": "c", "cluster": { "server": plane.server(), "certificate-authority": plane.client_ca_file() } }],
-        "users": [{ "name": "u", "user": { "token": token } }],
-        "contexts": [{ "name": "c", "context": { "cluster": "c", "user": "u" } }],
-    }))
-}
-
-/// Runs it, and has the API server ask it. There is no network between pods here: a Service of type ExternalName leads to this machine.
-async fn start(world: &World, directory: &tempfile::TempDir) -> Result<Process> {
-    let program = tokio::task::spawn_blocking(metrics_server).await??;
-    let kubeconfig = directory.path().join("kubeconfig");
-    std::fs::write(&kubeconfig, token_kubeconfig(world, world.plane).await?.to_string())?;
-    let port = controlplane::ports::one()?;
-    let mut command = Command::new(program);
-    for flag in ["kubeconfig", "authentication-kubeconfig", "authorization-kubeconfig"] {
-        command.arg(format!("--{flag}={}", kubeconfig.display()));
-    }
-    command
-        .arg(format!("--secure-port={port}"))
-        .arg(format!("--cert-dir={}", directory.path().display()))
-        .args([
-            "--bind-address=127.0.0.1",
-            "--metric-resolution=10s",
-            "--kubelet-request-timeout=5s",
-            "--kubelet-insecure-tls",
-        ])
-        .args(["--kubelet-use-node-status-port", "--kubelet-preferred-address-types=InternalIP"]);
-    let process = Process::spawn("metrics-server", &command, &directory.path().join("metrics-server.log"))?;
-    let namespace = world.namespace.name();
-    let service = json!({
-        "apiVersion": "v1", "kind": "Service", "metadata": { "name": "metrics-server" },
-        "spec": { "type": "ExternalName", "externalName": "localhost" },
-    });
-    let api = json!({
-        "apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService", "metadata": { "name": "v1beta1.metrics.k8s.io" },
-        "spec": {
-            "group": "metrics.k8s.io", "version": "v1beta1", "insecureSkipTLSVerify": true,
-            "groupPriorityMinimum": 100, "versionPriority": 100,
-            "service": { "name": "metrics-server", "namespace": namespace, "port": port },
-        },
-    });
-    world.create(&[service]).await?;
-    world.apply(&api).await?;
-    Ok(process)
-}
-
-/// Waits until the API server reaches it.
-async fn available(world: &World, process: &mut Process) -> Result<()> {
-    let condition = ["get", "apiservice", "v1beta1.metrics.k8s.io", "-o", "jsonpath={.status.conditions}"];
-    until("the metrics API", SOME_LOOKS, async || {
-        process.check_running()?;
-        let text = world.kubectl(&condition).await?;
-        Ok(if text.contains(r#""status":"True""#) { Answer::Yes(()) } else { Answer::NotYet(text) })
-    })
-    .await
-}
 
 /// What kubectl prints, once it is `right`.
 async fn until_kubectl(world: &World, what: &str, arguments: &[&str], right: impl Fn(&str) -> bool) -> Result<String> {
@@ -140,9 +56,8 @@ fn autoscaler() -> Value {
 async fn kubectl_top_shows_what_is_used_and_an_autoscaler_follows_it_up_and_down() -> Result<()> {
     let world = World::new("top").await?;
     let node = world.node("node-top").await?;
-    let directory = tempfile::tempdir()?;
-    let mut metrics_server = start(&world, &directory).await?;
-    available(&world, &mut metrics_server).await?;
+    let mut metrics_server = MetricsServer::start(world.plane, world.namespace.name()).await?;
+    metrics_server.available(world.plane).await?;
     world.create(&[deployment(&node.name), autoscaler()]).await?;
 
     let top =

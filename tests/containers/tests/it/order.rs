@@ -1,7 +1,7 @@
 //! Which container runs when: init containers, sidecars, hooks, probes, restarts.
 
 use anyhow::{Context, Result, ensure};
-use cluster::{container, is_running, phase, uid};
+use cluster::{container, is_running, phase, uid, with};
 use containers_suite::Setup;
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Value, json};
@@ -12,9 +12,8 @@ fn shell(name: &str, script: &str) -> Value {
     json!({ "name": name, "command": ["/bin/sh", "-c", script] })
 }
 
-fn shared(mut container: Value) -> Value {
-    container["volumeMounts"] = json!([{ "name": "shared", "mountPath": "/shared" }]);
-    container
+fn shared(container: Value) -> Value {
+    with(container, &json!({ "volumeMounts": [{ "name": "shared", "mountPath": "/shared" }] }))
 }
 
 fn restarts(pod: &Pod, name: &str) -> i32 {
@@ -74,10 +73,8 @@ async fn a_container_that_ends_is_started_again_and_its_last_run_can_be_read() -
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn hooks_run_after_the_start_and_before_the_end() -> Result<()> {
     let Some(setup) = Setup::new("hooks").await? else { return Ok(()) };
-    let mut main = shared(shell(
-        "main",
-        &format!("trap 'cat /shared/end > /dev/termination-log; exit 0' TERM; sleep 1000 & wait"),
-    ));
+    let mut main =
+        shared(shell("main", "trap 'cat /shared/end > /dev/termination-log; exit 0' TERM; sleep 1000 & wait"));
     main["lifecycle"] = json!({
         "postStart": { "exec": { "command": ["/bin/sh", "-c", "echo begun > /shared/begin"] } },
         "preStop": { "exec": { "command": ["/bin/sh", "-c", "echo stopped > /shared/end"] } },

@@ -72,3 +72,83 @@ async fn what_was_deleted_while_pluglet_was_away_is_removed() -> Result<()> {
     setup.world.until_pods("both to be gone", <[Pod]>::is_empty).await?;
     setup.nothing_left().await
 }
+
+/// Pods whose lives are interrupted.
+const PODS: usize = 50;
+/// How often, while they begin and while they end.
+const KILLS: [u32; 2] = [14, 6];
+
+/// Numbers that look random and are the same for the same seed (xorshift).
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % bound
+    }
+}
+
+fn of_kind(number: usize) -> Value {
+    let mount = json!([{ "name": "kept", "mountPath": "/kept" }]);
+    let once = format!("test -e /kept/ran || {{ touch /kept/ran; exit 1; }}; {SLEEP}");
+    let script = if number.is_multiple_of(5) { once.as_str() } else { SLEEP };
+    let mut spec = json!({
+        "volumes": [{ "name": "kept", "emptyDir": {} }],
+        "containers": [{ "name": "main", "command": ["/bin/sh", "-c", script], "volumeMounts": mount }],
+    });
+    if number % 4 == 1 {
+        let init = json!([{ "name": "init", "command": ["/bin/sh", "-c", "sleep 0.3"] }]);
+        spec = cluster::with(spec, &json!({ "initContainers": init }));
+    }
+    spec
+}
+
+/// kill -9 at random moments, of pluglet and now and then of the engine's service.
+async fn interrupt(setup: &mut Setup, random: &mut Random, kills: u32) -> Result<()> {
+    for kill in 0..kills {
+        tokio::time::sleep(std::time::Duration::from_millis(100 + random.below(1200))).await;
+        setup.node.kill()?;
+        if kill % 6 == 5 {
+            setup.engine.kill_service()?;
+            setup.engine.start_service().await?;
+        }
+        setup.node.restart()?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn twenty_kills_leave_fifty_pods_as_they_should_be() -> Result<()> {
+    let Some(mut setup) = Setup::new("kills").await? else { return Ok(()) };
+    let seed = 0x9e37_79b9_7f4a_7c15 ^ u64::from(std::process::id());
+    eprintln!("seed {seed}");
+    let mut random = Random(seed);
+    let pods: Vec<Value> = (0..PODS).map(|number| setup.pod(&format!("pod-{number}"), &of_kind(number))).collect();
+    setup.world.create(&pods).await?;
+    interrupt(&mut setup, &mut random, KILLS[0]).await?;
+    let restarts = |pod: &Pod| container(pod, "main").map_or(-1, |status| status.restart_count);
+    let expected = |pod: &Pod| {
+        let number: usize = cluster::name(pod).trim_start_matches("pod-").parse().unwrap_or_default();
+        i32::from(number.is_multiple_of(5))
+    };
+    let settled =
+        |pods: &[Pod]| pods.len() == PODS && pods.iter().all(|pod| is_running(pod) && restarts(pod) >= expected(pod));
+    let bound = std::time::Duration::from_secs(180);
+    let pods = setup.world.until_pods_within("all to run", bound, settled).await?;
+    let wrong: Vec<_> = pods
+        .iter()
+        .filter(|pod| restarts(pod) != expected(pod))
+        .map(|pod| (cluster::name(pod), restarts(pod)))
+        .collect();
+    ensure!(wrong.is_empty(), "restarts: {wrong:?}");
+    let containers = setup.engine.containers().await?;
+    let running = containers.iter().filter(|container| container["State"] == "running").count();
+    ensure!(running == 2 * PODS, "{running} containers run: a sandbox and a container of each pod should");
+
+    setup.world.kubectl(&["delete", "pods", "--all", "--wait=false", "--grace-period=2"]).await?;
+    interrupt(&mut setup, &mut random, KILLS[1]).await?;
+    setup.world.until_pods_within("all to be gone", bound, <[Pod]>::is_empty).await?;
+    setup.nothing_left().await
+}

@@ -11,7 +11,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::bare::{Bare, Work};
 use super::{Bench, kwok};
-use crate::node::{Node, Spec};
+use crate::node::{Node, Settings, Spec};
 
 /// For a subject to end in order.
 const DRAIN: Duration = Duration::from_secs(40);
@@ -51,7 +51,13 @@ impl Backend {
         match subject {
             Subject::Bare => Ok(Self::Bare(Bare::start(bench, name).await?)),
             Subject::Pluglet => {
-                let spec = Spec { name, provider: "mock", binary: &bench.pluglet, components: &bench.components };
+                let spec = Spec {
+                    name,
+                    provider: "mock",
+                    binary: &bench.pluglet,
+                    components: &bench.components,
+                    settings: Settings::default(),
+                };
                 let mut node = Node::start(bench.plane, &spec)?;
                 node.ready(&bench.client).await?;
                 Ok(Self::Pluglet(node))

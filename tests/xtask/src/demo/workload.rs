@@ -17,7 +17,8 @@ use crate::node::Node;
 /// For the Deployment and the Job to get where they should be.
 const REACHED: Duration = Duration::from_secs(120);
 
-const MANIFEST: &str = include_str!("workload.yaml");
+/// A Deployment and a Job.
+pub(super) const MANIFEST: &str = include_str!("workload.yaml");
 
 /// What `kubectl` shows at the end.
 pub(super) const LOOK: &[&[&str]] = &[
@@ -27,8 +28,8 @@ pub(super) const LOOK: &[&[&str]] = &[
     &["logs", "job/batch"],
 ];
 
-/// Sends the manifest to the cluster, as a user would.
-pub(super) fn apply(plane: &ControlPlane) -> Result<()> {
+/// Sends a manifest to the cluster, as a user would.
+pub(super) fn apply(plane: &ControlPlane, manifest: &str) -> Result<()> {
     let mut kubectl = plane
         .kubectl()
         .args(["apply", "--filename", "-"])
@@ -36,7 +37,7 @@ pub(super) fn apply(plane: &ControlPlane) -> Result<()> {
         .spawn()
         .context("cannot run kubectl")?;
     // Taken, so that it is closed and kubectl sees the end.
-    kubectl.stdin.take().context("kubectl has no stdin")?.write_all(MANIFEST.as_bytes())?;
+    kubectl.stdin.take().context("kubectl has no stdin")?.write_all(manifest.as_bytes())?;
     let status = kubectl.wait()?;
     if !status.success() {
         bail!("kubectl apply failed ({status}); its output is above");
@@ -58,7 +59,8 @@ pub(super) async fn reached(node: &mut Node, client: &Client) -> Result<()> {
     Ok(())
 }
 
-fn all_available(deployment: &Deployment) -> bool {
+/// Whether all pods of a Deployment are there.
+pub(super) fn all_available(deployment: &Deployment) -> bool {
     let wanted = deployment.spec.replicas;
     let available = deployment.status.as_ref().and_then(|status| status.available_replicas);
     wanted.is_some() && wanted == available

@@ -29,11 +29,13 @@ pub(super) enum Rung {
     Component,
     /// pluglet on a real control plane
     Cluster,
+    /// Real containers, on a real engine and a real control plane
+    Engine,
 }
 
 impl Rung {
     /// All, from cheap to real.
-    pub(super) const ALL: [Self; 3] = [Self::Unit, Self::Component, Self::Cluster];
+    pub(super) const ALL: [Self; 4] = [Self::Unit, Self::Component, Self::Cluster, Self::Engine];
 
     /// What it consists of.
     pub(super) fn about(self) -> &'static str {
@@ -41,6 +43,9 @@ impl Rung {
             Self::Unit => "unit and documentation tests of all crates, loopback tests of egress and credentials",
             Self::Component => "real components in the real engine",
             Self::Cluster => "pluglet on a real control plane",
+            Self::Engine => {
+                "real containers, on a real engine and a real control plane; skipped with a reason where there is no engine"
+            }
         }
     }
 
@@ -48,6 +53,7 @@ impl Rung {
         match package {
             "pluglet-wasm" => Self::Component,
             "controlplane" | "cluster" => Self::Cluster,
+            "engine" | "containers-suite" => Self::Engine,
             _ => Self::Unit,
         }
     }
@@ -72,7 +78,7 @@ impl Rung {
                 let components = components.context("the components were not built")?;
                 Ok(run_each(&programs, |command| command.env(COMPONENTS, components).args(filter)))
             }
-            Self::Cluster => {
+            Self::Cluster | Self::Engine => {
                 let components = components.context("the components were not built")?;
                 cluster(workspace, &programs, components, arguments)
             }
@@ -86,6 +92,7 @@ impl fmt::Display for Rung {
             Self::Unit => "unit",
             Self::Component => "component",
             Self::Cluster => "cluster",
+            Self::Engine => "engine",
         })
     }
 }

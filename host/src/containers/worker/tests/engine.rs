@@ -51,6 +51,7 @@ impl Engine {
             runtime: self.clone(),
             sessions: self.clone(),
             runner: self.clone(),
+            reach: crate::probes::Reach::new(false),
             events,
             grants: pluglet_rules::grants::Grants { directories: true, ..Default::default() },
             state_dir: state.to_owned(),
