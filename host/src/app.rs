@@ -29,6 +29,7 @@ use crate::api::{cluster, events, watch as pod_watch};
 use crate::args::{Check, Cli, Command, ProbeMode, ProviderCommand, Run};
 use crate::config::{Config, Document};
 use crate::containers;
+use crate::containers::collector;
 use crate::containers::driver::{Driver, QUEUED_EVENTS};
 use crate::kubelet::auth::Remembering;
 use crate::kubelet::routes::{self, Rooms};
@@ -294,6 +295,7 @@ async fn start_provider(
         reach,
         events: sender,
         grants: config.containers,
+        images: config.images.map(|limits| collector::Limits { high: limits.high, low: limits.low }),
         state_dir: state_dir(run),
         names: NodeNames {
             node: run.node_name.clone(),

@@ -52,7 +52,16 @@ pub(crate) struct Config {
     pub grants: BTreeMap<String, Grant>,
     /// What pods may have of the machine that their containers run on.
     pub containers: Grants,
+    /// When images that nobody needs are removed. None: never.
+    pub images: Option<ImageLimits>,
     pub limits: Limits,
+}
+
+/// How many bytes of images an engine may have: above `high` they are removed until there are no more than `low`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ImageLimits {
+    pub high: u64,
+    pub low: u64,
 }
 
 /// Why there is none.
@@ -141,8 +150,8 @@ impl Document {
         }
         let config_json = section.map_or_else(|| "{}".to_owned(), |entry| schema::json(&entry.node).to_string());
         report.finish(file.as_deref())?;
-        let (grants, containers, limits) = understood.unwrap_or_default();
-        Ok(Config { config_json, grants, containers, limits })
+        let (grants, (containers, images), limits) = understood.unwrap_or_default();
+        Ok(Config { config_json, grants, containers, images, limits })
     }
 }
 
@@ -151,7 +160,7 @@ fn understand(
     mut fields: Fields<'_>,
     flags: &[String],
     environment: Environment<'_>,
-) -> (BTreeMap<String, Grant>, Grants, Limits) {
+) -> (BTreeMap<String, Grant>, (Grants, Option<ImageLimits>), Limits) {
     fields.take("config");
     let endpoints = fields.take("endpoints").and_then(|field| field.fields()).map(Fields::all).unwrap_or_default();
     let limits = limits::read(fields.take("limits"));

@@ -11,8 +11,9 @@
 //! ```
 //!
 //! Walk it in this order: [`driver`] finds the worker of each call, [`handle`] is what the two share, [`worker`] looks, decides and acts, [`mounts`] and [`files`]
-//! make what containers get to see of this machine.
+//! make what containers get to see of this machine, [`collector`] removes images that nobody needs.
 
+pub(crate) mod collector;
 pub(crate) mod driver;
 mod files;
 mod handle;
@@ -42,6 +43,8 @@ pub(crate) struct Tools {
     pub(crate) reach: Reach,
     pub(crate) events: mpsc::Sender<ProviderEvent>,
     pub(crate) grants: Grants,
+    /// When images are removed. None: never.
+    pub(crate) images: Option<collector::Limits>,
     pub(crate) state_dir: PathBuf,
     pub(crate) names: NodeNames,
     /// The node's, which pods with its network have too.

@@ -202,6 +202,9 @@ pub fn next(pod: &Pod, seen: &Seen, verdicts: &Verdicts) -> Next {
 /// There is no sandbox to go on in.
 fn begin_anew(spec: &PodSpec, seen: &Seen, attempt: u32) -> Next {
     let mut next = Next { stop_pod: true, ..Next::default() };
+    if has_ended(spec, seen) {
+        return next;
+    }
     let never = spec.restart_policy.as_deref() == Some("Never");
     if never && attempt > 0 && !seen.attempts.is_empty() {
         return next;
@@ -223,6 +226,18 @@ fn begin_anew(spec: &PodSpec, seen: &Seen, attempt: u32) -> Next {
         None => left.iter().for_each(|container| next.start(Kind::Regular, &container.name)),
     }
     next
+}
+
+/// Whether nothing of the pod is ever started again: its sandbox was stopped for that.
+fn has_ended(spec: &PodSpec, seen: &Seen) -> bool {
+    let for_good = |container: &Container| match seen.latest(&container.name).map(|attempt| attempt.state) {
+        Some(State::Exited(code)) if !restart::after_exit(spec, container, code) => Some(code),
+        _ => None,
+    };
+    let init = spec.init_containers.iter().flatten();
+    let init_failed = init.filter(|container| !is_sidecar(container)).filter_map(for_good).any(|code| code != 0);
+    init_failed
+        || (!spec.containers.is_empty() && spec.containers.iter().all(|container| for_good(container).is_some()))
 }
 
 /// The pod is initialised.

@@ -1,17 +1,22 @@
 //! What pods may have of the machine, as the operator wrote it.
 //!
-//! In: the `containers` mapping. Out: [`Grants`]. Invariant: what is not written is not granted.
+//! In: the `containers` mapping. Out: [`Grants`], and how much of images there may be. Invariant: what is not written is not granted.
 
+use std::ops::RangeInclusive;
 use std::path::{Component, Path, PathBuf};
 
 use pluglet_rules::grants::{Grants, HostPath};
 
+use super::ImageLimits;
 use super::fields::{Field, Fields};
 
+/// Less than a small image would remove all the time.
+const IMAGES: RangeInclusive<u64> = (10 << 20)..=(1 << 50);
+
 /// Reads them; those that are not there are not given.
-pub(super) fn read(field: Option<Field<'_>>) -> Grants {
+pub(super) fn read(field: Option<Field<'_>>) -> (Grants, Option<ImageLimits>) {
     let mut grants = Grants::default();
-    let Some(mut fields) = field.and_then(|field| field.fields()) else { return grants };
+    let Some(mut fields) = field.and_then(|field| field.fields()) else { return (grants, None) };
     let f = &mut fields;
     if let Some(volumes) = f.take("volumes") {
         match volumes.text() {
@@ -31,8 +36,23 @@ pub(super) fn read(field: Option<Field<'_>>) -> Grants {
     flag(f, "unconfined", &mut grants.unconfined);
     grants.capabilities = list(f, "capabilities").iter().filter_map(capability).collect();
     grants.sysctls = list(f, "sysctls").iter().filter_map(|field| field.text().map(str::to_owned)).collect();
+    let images = f.take("images").and_then(|field| images(&field));
     fields.finish();
-    grants
+    (grants, images)
+}
+
+/// How much of images there may be.
+fn images(field: &Field<'_>) -> Option<ImageLimits> {
+    let mut fields = field.fields()?;
+    let high = fields.require("high").and_then(|field| field.size(IMAGES));
+    let low = fields.require("low").and_then(|field| field.size(IMAGES));
+    fields.finish();
+    let (high, low) = (high?, low?);
+    if low >= high {
+        field.wrong("`low` must be less than `high`");
+        return None;
+    }
+    Some(ImageLimits { high, low })
 }
 
 fn flag(fields: &mut Fields<'_>, key: &'static str, into: &mut bool) {

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use super::*;
 
 mod auth;
+mod containers;
 mod endpoint;
 mod limits;
 

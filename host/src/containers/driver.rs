@@ -25,10 +25,10 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use super::Tools;
 use super::files::Files;
 use super::handle::Handle;
 use super::worker::{self, Worker};
+use super::{Tools, collector};
 use crate::tasks::Tasks;
 
 /// Events on their way to the pods.
@@ -56,6 +56,12 @@ impl Driver {
             let (tools, cancel) = (tools.clone(), cancel.clone());
             async move { cancel.run_until_cancelled(follow_health(tools, sender)).await.unwrap_or_default() }
         });
+        if let Some(limits) = tools.images {
+            let (tools, cancel) = (tools.clone(), cancel.clone());
+            tasks.spawn("images", async move {
+                cancel.run_until_cancelled(collector::run(&*tools.runtime, limits)).await.unwrap_or_default();
+            });
+        }
         let workers = driver.workers.clone();
         tasks.spawn_critical("runtime events", async move {
             cancel.run_until_cancelled(sort(told, tools, workers)).await.unwrap_or_default();

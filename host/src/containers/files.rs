@@ -85,7 +85,8 @@ impl Files {
         let mode = if group.is_some() { 0o2777 } else { 0o777 };
         directory.set_permissions(".", Permissions::from_mode(mode))?;
         match group {
-            Some(group) => fchown(&directory, None, Some(group)),
+            // The handle of a directory is for finding things in it only.
+            Some(group) => fchown(directory.open(".")?, None, Some(group)),
             None => Ok(()),
         }
     }

@@ -162,6 +162,8 @@ impl Worker {
         self.changed.extend(orders.changed);
         for (id, grace) in orders.failed {
             self.verdicts.liveness.insert(id.clone(), false);
+            // One that has not started yet has failed at that.
+            self.verdicts.startup.entry(id.clone()).or_insert(false);
             self.graces.insert(id, grace);
         }
         for id in orders.started {

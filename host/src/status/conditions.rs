@@ -28,7 +28,7 @@ impl Verdict {
 pub(crate) fn translate(facts: &Facts<'_>, phase: Phase, status: &PodStatus) -> Vec<PodCondition> {
     let regular = status.container_statuses.as_deref().unwrap_or_default();
     let init = status.init_container_statuses.as_deref().unwrap_or_default();
-    let containers_ready = containers_ready(phase, regular);
+    let containers_ready = containers_ready(phase, sidecars(facts, init).chain(regular));
     let ready = ready(facts, &containers_ready);
     let mut conditions = vec![
         condition(facts, "PodReadyToStartContainers", sandbox(phase, regular)),
@@ -94,13 +94,21 @@ fn initialized(facts: &Facts<'_>, phase: Phase, init: &[ContainerStatus], regula
     )
 }
 
-fn containers_ready(phase: Phase, regular: &[ContainerStatus]) -> Verdict {
+/// Init containers that run beside the regular ones, and must be ready as they must.
+fn sidecars<'a>(facts: &Facts<'a>, init: &'a [ContainerStatus]) -> impl Iterator<Item = &'a ContainerStatus> {
+    let specs = facts.pod.spec.as_ref().and_then(|spec| spec.init_containers.as_deref()).unwrap_or_default();
+    let is_sidecar =
+        |name: &str| specs.iter().any(|spec| spec.name == name && spec.restart_policy.as_deref() == Some("Always"));
+    init.iter().filter(move |status| is_sidecar(&status.name))
+}
+
+fn containers_ready<'a>(phase: Phase, all: impl Iterator<Item = &'a ContainerStatus>) -> Verdict {
     match phase {
         Phase::Succeeded => return Verdict::no("PodCompleted", None),
         Phase::Failed => return Verdict::no("PodFailed", None),
         Phase::Pending | Phase::Running => {}
     }
-    let unready: Vec<_> = regular.iter().filter(|status| !status.ready).collect();
+    let unready: Vec<_> = all.filter(|status| !status.ready).collect();
     if unready.is_empty() {
         return Verdict::yes();
     }

@@ -1,9 +1,10 @@
 //! A pod's phase, by the kubelet's rules (pkg/kubelet `getPhase`).
 //!
-//! In: the spec's restart policies and the container statuses. Out: [`Phase`]. Invariant: a terminal phase that the API server holds
+//! In: the restart policies and rules of pod and containers, the container statuses. Out: [`Phase`]. Invariant: a terminal phase that the API server holds
 //! is never left again.
 
-use k8s_openapi::api::core::v1::{Container, ContainerStatus};
+use k8s_openapi::api::core::v1::{ContainerStatus, PodSpec};
+use pluglet_rules::lifecycle::restart;
 
 use super::Facts;
 use super::containers::Containers;
@@ -47,28 +48,32 @@ pub(crate) fn decide(facts: &Facts<'_>, containers: &Containers) -> Phase {
     if !containers.detailed && !facts.stopped {
         return undetailed(facts);
     }
-    let spec = facts.pod.spec.as_ref();
-    let policy = spec.and_then(|spec| spec.restart_policy.as_deref()).unwrap_or("Always");
-    let init_specs = spec.and_then(|spec| spec.init_containers.as_deref()).unwrap_or_default();
-    let init = count_init(init_specs, &containers.init);
-    let app = count_app(&containers.regular);
-    if init.failed > 0 && policy == "Never" {
+    let nothing = PodSpec::default();
+    let spec = facts.pod.spec.as_ref().unwrap_or(&nothing);
+    let mut count = Count::default();
+    count.init(spec, &containers.init);
+    count.regular(spec, &containers.regular);
+    if count.failed_init > 0 {
         return Phase::Failed;
     }
+    let succeeded = count.stopped == count.succeeded;
     if facts.stopped {
-        return if app.all_succeeded && init.failed == 0 { Phase::Succeeded } else { Phase::Failed };
+        let all = count.stopped == containers.regular.len() && !containers.regular.is_empty();
+        return if all && succeeded && !count.init_has_failed { Phase::Succeeded } else { Phase::Failed };
     }
-    if init.pending > 0 && !app.any_started {
+    // A sidecar that restarts does not take back what the pod has reached.
+    let uninitialized = count.pending_init > 0 || (count.pending_sidecars > 0 && !count.initialized);
+    if (uninitialized && !count.initialized) || count.waiting > 0 {
         return Phase::Pending;
     }
-    match app {
-        App { waiting: 1.., .. } => Phase::Pending,
-        App { running: 1.., .. } => Phase::Running,
-        App { stopped: 1.., .. } if policy == "Always" => Phase::Running,
-        App { stopped: 1.., all_succeeded: true, .. } => Phase::Succeeded,
-        App { stopped: 1.., .. } if policy == "Never" => Phase::Failed,
-        App { stopped: 1.., .. } => Phase::Running,
-        App { .. } => Phase::Pending,
+    if count.running > 0 {
+        return Phase::Running;
+    }
+    match count.stopped {
+        0 => Phase::Pending,
+        stopped if stopped != count.stopped_for_good => Phase::Running,
+        _ if succeeded => Phase::Succeeded,
+        _ => Phase::Failed,
     }
 }
 
@@ -82,61 +87,87 @@ fn undetailed(facts: &Facts<'_>) -> Phase {
     }
 }
 
+/// The counters of `getPhase`.
 #[derive(Default)]
-struct Init {
-    pending: usize,
-    failed: usize,
-}
-
-fn count_init(specs: &[Container], statuses: &[ContainerStatus]) -> Init {
-    let mut count = Init::default();
-    for spec in specs {
-        let status = statuses.iter().find(|status| status.name == spec.name);
-        let state = status.and_then(|status| status.state.as_ref());
-        let sidecar = spec.restart_policy.as_deref() == Some("Always");
-        let terminated = state.and_then(|state| state.terminated.as_ref());
-        let running = state.is_some_and(|state| state.running.is_some());
-        if sidecar {
-            let started = status.is_some_and(|status| status.started == Some(true)) || terminated.is_some();
-            count.pending += usize::from(!started);
-            continue;
-        }
-        let last = status.and_then(|status| status.last_state.as_ref()).and_then(|state| state.terminated.as_ref());
-        match (terminated, running) {
-            (Some(ended), _) => count.failed += usize::from(ended.exit_code != 0),
-            (None, false) if last.is_some_and(|ended| ended.exit_code != 0) => count.failed += 1,
-            (None, _) => count.pending += 1,
-        }
-    }
-    count
-}
-
-#[derive(Default)]
-struct App {
+struct Count {
+    /// Init containers that have not ended.
+    pending_init: usize,
+    /// Init containers that have failed and are not started again.
+    failed_init: usize,
+    init_has_failed: bool,
+    /// Sidecars that have not started.
+    pending_sidecars: usize,
+    /// Any regular container was ever started.
+    initialized: bool,
     running: usize,
-    stopped: usize,
     waiting: usize,
-    any_started: bool,
-    all_succeeded: bool,
+    stopped: usize,
+    stopped_for_good: usize,
+    succeeded: usize,
 }
 
-fn count_app(statuses: &[ContainerStatus]) -> App {
-    let mut count = App { all_succeeded: !statuses.is_empty(), ..App::default() };
-    for status in statuses {
-        let state = status.state.as_ref();
-        let last = status.last_state.as_ref().and_then(|state| state.terminated.as_ref());
-        if state.is_some_and(|state| state.running.is_some()) {
-            count.running += 1;
-            count.any_started = true;
-            count.all_succeeded = false;
-        } else if let Some(ended) = state.and_then(|state| state.terminated.as_ref()).or(last) {
-            count.stopped += 1;
-            count.any_started = true;
-            count.all_succeeded &= ended.exit_code == 0;
-        } else {
-            count.waiting += 1;
-            count.all_succeeded = false;
+/// How a container is, as far as a phase is concerned.
+enum Is {
+    Running,
+    /// It has ended, or waits to be started again after an end, with this code.
+    Ended(i32),
+    Waiting,
+}
+
+fn is(status: Option<&ContainerStatus>) -> Is {
+    let state = status.and_then(|status| status.state.as_ref());
+    if state.is_some_and(|state| state.running.is_some()) {
+        return Is::Running;
+    }
+    let ended = state.and_then(|state| state.terminated.as_ref());
+    let last = status.and_then(|status| status.last_state.as_ref()?.terminated.as_ref());
+    ended.or(last).map_or(Is::Waiting, |ended| Is::Ended(ended.exit_code))
+}
+
+fn find<'a>(statuses: &'a [ContainerStatus], name: &str) -> Option<&'a ContainerStatus> {
+    statuses.iter().find(|status| status.name == name)
+}
+
+impl Count {
+    fn init(&mut self, spec: &PodSpec, statuses: &[ContainerStatus]) {
+        for container in spec.init_containers.iter().flatten() {
+            let status = find(statuses, &container.name);
+            let sidecar = container.restart_policy.as_deref() == Some("Always");
+            match (sidecar, is(status)) {
+                (false, Is::Running | Is::Waiting) => self.pending_init += 1,
+                (false, Is::Ended(0)) | (true, Is::Ended(_)) => {}
+                (false, Is::Ended(code)) => {
+                    self.init_has_failed = true;
+                    self.failed_init += usize::from(!restart::after_exit(spec, container, code));
+                }
+                (true, Is::Running) => {
+                    self.running += 1;
+                    let started = status.is_some_and(|status| status.started == Some(true));
+                    self.pending_sidecars += usize::from(!started);
+                }
+                (true, Is::Waiting) => {
+                    self.waiting += 1;
+                    self.pending_sidecars += 1;
+                }
+            }
         }
     }
-    count
+
+    fn regular(&mut self, spec: &PodSpec, statuses: &[ContainerStatus]) {
+        for container in &spec.containers {
+            match is(find(statuses, &container.name)) {
+                Is::Running => {
+                    self.running += 1;
+                    self.initialized = true;
+                }
+                Is::Ended(code) => {
+                    self.stopped += 1;
+                    self.initialized = true;
+                    self.succeeded += usize::from(code == 0);
+                    self.stopped_for_good += usize::from(!restart::after_exit(spec, container, code));
+                }
+                Is::Waiting => self.waiting += 1,
+            }
+        }
+    }
 }

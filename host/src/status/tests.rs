@@ -92,6 +92,46 @@ fn a_failed_init_container_fails_a_pod_that_never_restarts() {
 }
 
 #[test]
+fn a_container_that_is_started_again_by_its_own_policy_or_rule_does_not_end_its_pod() {
+    let rule = json!([{ "action": "Restart", "exitCodes": { "operator": "In", "values": [42] } }]);
+    let table = [
+        (json!({ "restartPolicy": "OnFailure" }), 1, "Running"),
+        (json!({ "restartPolicy": "OnFailure" }), 0, "Succeeded"),
+        (json!({ "restartPolicy": "Never", "restartPolicyRules": rule }), 42, "Running"),
+        (json!({ "restartPolicy": "Never", "restartPolicyRules": rule }), 1, "Failed"),
+    ];
+    for (own, code, wanted) in table {
+        let mut container = json!({ "name": "a", "image": "i" });
+        container.as_object_mut().unwrap().extend(own.as_object().unwrap().clone());
+        let pod = pod(json!({ "restartPolicy": "Never", "containers": [container] }));
+        assert_eq!(phase_of(&pod, &[state("a", &ran(code))]), wanted, "{own} {code}");
+    }
+}
+
+#[test]
+fn a_sidecar_that_is_not_ready_keeps_its_pod_from_being_so_and_one_that_runs_keeps_it_running() {
+    let init = json!({ "name": "side", "image": "i", "restartPolicy": "Always" });
+    let pod = pod(
+        json!({ "restartPolicy": "Never", "initContainers": [init], "containers": [{ "name": "a", "image": "i" }] }),
+    );
+    let (baseline, now) = (PodStatus::default(), time(0));
+    let wanted = |main: &Value, ready: bool| {
+        let mut side = state("side", &runs());
+        side["ready"] = json!(ready);
+        let mut main = state("a", main);
+        main["ready"] = json!(true);
+        let report = status(json!({ "initContainerStatuses": [side], "containerStatuses": [main] }));
+        let wanted = translate(&facts(&pod, &baseline, Some(&report), &now));
+        let conditions = wanted.conditions.unwrap();
+        let ready = conditions.into_iter().find(|condition| condition.type_ == "Ready").unwrap().status;
+        format!("{} {ready}", wanted.phase.unwrap())
+    };
+    assert_eq!(wanted(&runs(), true), "Running True");
+    assert_eq!(wanted(&runs(), false), "Running False");
+    assert_eq!(wanted(&ran(0), true), "Running False", "it is stopped before the pod has ended");
+}
+
+#[test]
 fn a_phase_without_containers_is_completed_from_the_spec() {
     let pod = simple("Always");
     let report = status(json!({ "phase": "Running", "podIP": "10.1.2.3", "startTime": "2026-01-01T00:00:00Z" }));

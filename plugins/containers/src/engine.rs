@@ -14,6 +14,7 @@ use crate::client::{Client, json};
 use crate::config::{Config, Machine};
 use crate::labels::{Kind, Owner};
 use crate::pull::Pulls;
+use crate::reference::Reference;
 use crate::{containers, events, exec, forward, images, list, logs, sandboxes, stats, stop, volumes};
 
 /// A container engine, as the host drives it.
@@ -103,7 +104,12 @@ impl Runtime for Engine {
     }
 
     async fn images(&self) -> Result<Vec<ImageStatus>> {
-        images::all(&self.client).await
+        let mut images = images::all(&self.client).await?;
+        // Without it no pod can begin: it is not for anybody to remove.
+        let sandbox = Reference::parse(self.config.sandbox_image())?.full();
+        let is_sandbox = |tag: &String| Reference::parse(tag).is_ok_and(|tag| tag.full() == sandbox);
+        images.retain(|image| !image.tags.iter().any(is_sandbox));
+        Ok(images)
     }
 
     async fn remove_image(&self, id: String) -> Result<()> {

@@ -1,6 +1,6 @@
 //! `conformance`: Kubernetes' own end-to-end suite against a pluglet node that runs real containers.
 //!
-//! In: nothing but what to select. Out: `junit.xml` and the suite's output in `target/conformance`, the table
+//! In: nothing but what to select. Out: `junit.xml`, the suite's output and the node's log in `target/conformance`, the table
 //! `tests/conformance/RESULTS.md`, and exit code 0 if every spec that failed is explained in
 //! `tests/conformance/reasons.toml`. A run of a part writes no table.
 //!
@@ -85,7 +85,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         let mut machine = interrupt::unless_requested(Box::pin(machine)).await?;
         let ran = suite::run(&mut machine, &programs, &selection, &output).await;
         let engine = machine.engine_version().await;
-        machine.stop(ran.is_err()).await?;
+        machine.stop(ran.is_err(), &output).await?;
         ran?;
         engine
     }))?;
@@ -109,7 +109,7 @@ fn under_test(workspace: &Workspace) -> Result<(PathBuf, PathBuf)> {
     };
     let pluglet = match named(BINARY) {
         Some(pluglet) => pluglet,
-        None => node::build(workspace, "release")?,
+        None => node::build(workspace, "dev")?,
     };
     Ok((pluglet, components))
 }

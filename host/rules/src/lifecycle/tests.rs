@@ -138,6 +138,11 @@ fn without_a_good_sandbox_all_begins_anew_if_anything_is_left_to_do() {
             ("gone", "", "stop-pod sandbox-3 start:main"),
         ],
     );
+    // What has ended for good by its own policy is not begun again because the pod's is another.
+    let own = pod("Always", &[("main", json!({"restartPolicy": "Never"}))]);
+    check(&own, &[("ready main=1", "", "stop-pod"), ("gone main=1", "", "stop-pod")]);
+    let init = pod("Always", &[("init:a", json!({"restartPolicy": "Never"})), ("main", json!({}))]);
+    check(&init, &[("ready a=1", "", "stop-pod"), ("gone a=1", "", "stop-pod")]);
     let mut host = one("Always");
     host.spec.as_mut().unwrap().host_network = Some(true);
     check(&host, &[("no-address main=running", "", "")]);

@@ -83,7 +83,8 @@ fn write_file(root: &Dir, file: &VolumeFile, owner: Owner) -> io::Result<()> {
 
 fn give(directory: &Dir, mode: u32, user: Option<u32>, group: Option<u32>) -> io::Result<()> {
     directory.set_permissions(".", Permissions::from_mode(mode))?;
-    change_owner(directory, user, group)
+    // The handle of a directory is for finding things in it only.
+    if user.is_none() && group.is_none() { Ok(()) } else { fchown(directory.open(".")?, user, group) }
 }
 
 fn change_owner(of: impl std::os::fd::AsFd, user: Option<u32>, group: Option<u32>) -> io::Result<()> {

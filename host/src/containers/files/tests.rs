@@ -83,6 +83,24 @@ fn an_empty_dir_is_everybodys_and_stays_as_its_pod_has_made_it() {
 }
 
 #[test]
+fn the_pods_group_owns_its_files_and_its_user_what_nobody_else_may_read() {
+    use std::os::unix::fs::MetadataExt as _;
+    let state = tempfile::tempdir().unwrap();
+    let own = std::fs::metadata(state.path()).unwrap();
+    // Others can be given away by root only.
+    let (user, group) = if own.uid() == 0 { (1234, 5678) } else { (own.uid(), own.gid()) };
+    let files = Files::open(state.path(), "uid").unwrap();
+    let owner = Owner { user: Some(user), group: Some(group) };
+    files.write(&volume(&[("a", 0o644, "1"), ("deep/b", 0o600, "3")]), owner).unwrap();
+    files.empty_dir("e", Some(group)).unwrap();
+    let of = |path: std::path::PathBuf| std::fs::metadata(path).unwrap();
+    assert_eq!(of(files.volume("v").join("a")).gid(), group);
+    assert_eq!(of(files.volume("v").join("deep")).gid(), group);
+    assert_eq!((of(files.volume("v").join("deep/b")).uid(), of(files.volume("v").join("deep/b")).gid()), (user, group));
+    assert_eq!((of(files.volume("e")).gid(), of(files.volume("e")).permissions().mode() & 0o7777), (group, 0o2777));
+}
+
+#[test]
 fn last_words_are_read_back_and_cut() {
     let state = tempfile::tempdir().unwrap();
     let files = Files::open(state.path(), "uid").unwrap();

@@ -23,8 +23,20 @@ impl Worker {
         self.look().await?;
         // Before the pod is known nothing can be decided about it.
         let Some(plan) = self.plan.clone() else { return Ok(Again::Never) };
+        self.refresh_files(&plan).await;
         let next = lifecycle::next(&plan.pod, &status::seen(&self.contents), &self.verdicts);
         self.perform(&plan, next).await
+    }
+
+    /// Files that the plan has changed, such as labels; before the pod has a sandbox they are made with it.
+    async fn refresh_files(&mut self, plan: &Arc<PodPlan>) {
+        if self.contents.sandboxes.is_empty() {
+            return;
+        }
+        if let Err(problem) = self.files(plan).await {
+            let message = format!("the pod's volumes cannot be refreshed: {problem}");
+            self.record(None, true, "FailedMount", message).await;
+        }
     }
 
     async fn perform(&mut self, plan: &Arc<PodPlan>, next: Next) -> Result<Again, Error> {

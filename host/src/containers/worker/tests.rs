@@ -287,6 +287,24 @@ async fn a_container_that_failed_its_probe_is_stopped_in_the_time_it_has_and_sta
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_comes_after_a_sidecar_waits_for_its_startup_probe_and_one_that_fails_it_is_started_again() {
+    local!(async {
+        let probe = json!({"exec": {"command": ["true"]}});
+        let side = json!({"name": "side", "restartPolicy": "Always", "startupProbe": probe});
+        let mut test = Test::new(&json!({"initContainers": [side], "containers": [{"name": "main"}]}));
+        test.until("the sidecar to run", restarts("side", 0)).await;
+        let id = test.handle.running("side").unwrap();
+        test.handle.order(|orders| orders.failed.extend([(id, Duration::from_secs(10))]));
+        test.until("the sidecar to run again", restarts("side", 1)).await;
+        assert!(test.engine.journal().contains(&"stop side 10".to_owned()), "{:?}", test.engine.journal());
+        assert!(test.engine.attempts("main").is_empty());
+        let id = test.handle.running("side").unwrap();
+        test.handle.order(|orders| orders.started.extend([id]));
+        test.until("main to run", runs("main")).await;
+    });
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_sandbox_that_dies_takes_its_containers_along_and_all_begin_anew() {
     local!(async {
         let mut test = Test::new(&json!({"containers": [{"name": "main"}]}));

@@ -97,10 +97,14 @@ impl Machine {
         failure::dump(&self.plane, &self.dump, &[self.node.log().to_owned()]);
     }
 
-    /// Takes all of it down, in order.
-    pub(super) async fn stop(mut self, dump: bool) -> Result<()> {
+    /// Takes all of it down, in order. The node's log stays in `output`.
+    pub(super) async fn stop(mut self, dump: bool, output: &Path) -> Result<()> {
         if dump {
             self.dump();
+        }
+        let log = output.join("node.log");
+        if let Err(error) = fs::copy(self.node.log(), &log) {
+            eprintln!("cannot keep the node's log as {}: {error}", log.display());
         }
         cargo::heading("stop the node, the engine and the control plane");
         let stopped = self.node.stop(DRAIN);

@@ -54,6 +54,7 @@ impl Engine {
             reach: crate::probes::Reach::new(false),
             events,
             grants: pluglet_rules::grants::Grants { directories: true, ..Default::default() },
+            images: None,
             state_dir: state.to_owned(),
             names: Default::default(),
             address: [10, 0, 0, 1].into(),
