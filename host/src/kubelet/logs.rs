@@ -59,24 +59,45 @@ pub(crate) async fn handle(
 }
 
 fn text(lines: LogStream, options: Options) -> Response {
-    let chunks = stream::unfold(Some((lines, LogFilter::new(options))), |state| async {
-        let (mut lines, mut filter) = state?;
+    let reading = Reading::On(lines, LogFilter::new(options));
+    let chunks = stream::unfold(reading, |state| async {
+        let (mut lines, mut filter) = match state {
+            Reading::On(lines, filter) => (lines, filter),
+            Reading::Broken(error) => {
+                // What was sent before must be out: an error takes along what waits.
+                tokio::task::yield_now().await;
+                // Ends the connection in a way that the reader notices: half a log must not look like a whole one.
+                return Some((Some(Err(io::Error::other(error))), Reading::Ended));
+            }
+            Reading::Ended => return None,
+        };
         let mut out = vec![];
         let outcome = take_ready(&mut lines, &mut filter, &mut out).await;
-        let chunk = (!out.is_empty()).then_some(Ok(out));
-        match outcome {
+        let next = match outcome {
             Ok(Going::On) => {
                 // Lines that are kept back for `tail` send nothing, and this would go on without giving way.
                 tokio::task::yield_now().await;
-                Some((vec![chunk], Some((lines, filter))))
+                Reading::On(lines, filter)
             }
-            Ok(Going::Ended) => Some((vec![chunk], None)),
-            // Ends the connection in a way that the reader notices: half a log must not look like a whole one.
-            Err(error) => Some((vec![chunk, Some(Err(io::Error::other(error)))], None)),
-        }
+            Ok(Going::Ended) => Reading::Ended,
+            Err(error) => {
+                // Also in words: an API server passes the broken connection on as an end.
+                out.extend_from_slice(format!("\nthe log breaks off here: {error}\n").as_bytes());
+                Reading::Broken(error)
+            }
+        };
+        Some(((!out.is_empty()).then_some(Ok(out)), next))
     });
-    let chunks = chunks.flat_map(|chunks| stream::iter(chunks.into_iter().flatten()));
+    let chunks = chunks.filter_map(std::future::ready);
     ([(header::CONTENT_TYPE, "text/plain")], Body::from_stream(chunks)).into_response()
+}
+
+/// How far an answer is.
+enum Reading {
+    On(LogStream, LogFilter),
+    /// It was told, and is to be shown.
+    Broken(Error),
+    Ended,
 }
 
 enum Going {

@@ -1,10 +1,14 @@
 //! What outlives what: containers outlive pluglet, the engine's service and the component.
 
+use std::process::Stdio;
+
 use anyhow::{Context, Result, ensure};
 use cluster::{container, is_running};
-use containers_suite::Setup;
+use containers_suite::{CONFIG, Setup};
+use engine::Options;
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, BufReader};
 
 const SLEEP: &str = "trap 'exit 0' TERM; sleep 1000 & wait";
 
@@ -150,5 +154,62 @@ async fn twenty_kills_leave_fifty_pods_as_they_should_be() -> Result<()> {
     setup.world.kubectl(&["delete", "pods", "--all", "--wait=false", "--grace-period=2"]).await?;
     interrupt(&mut setup, &mut random, KILLS[1]).await?;
     setup.world.until_pods_within("all to be gone", bound, <[Pod]>::is_empty).await?;
+    setup.nothing_left().await
+}
+
+/// So few that some sessions at once are too many: the engine then ends the component.
+const FEW_HANDLES: &str = "limits: { handles: 100 }\n";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sessions_end_with_a_reason_when_the_component_does_and_the_pod_does_not_notice() -> Result<()> {
+    let config: &'static str = Box::leak(format!("{CONFIG}{FEW_HANDLES}").into_boxed_str());
+    let Some(setup) = Setup::with("trap", Options::default(), config).await? else { return Ok(()) };
+    let script = "trap 'exit 0' TERM; while true; do echo tick; sleep 1 & wait; done";
+    let spec = json!({ "containers": [{ "name": "main", "command": ["/bin/sh", "-c", script] }] });
+    setup.create("web", &spec).await?;
+    let before = setup.world.until_pods("it to run", |pods| pods.iter().any(is_running)).await?;
+    let start = |arguments: &[&str]| {
+        let mut command = tokio::process::Command::from(setup.world.namespace.kubectl());
+        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        command.spawn()
+    };
+    let mut follow = start(&["logs", "-f", "web"])?;
+    let mut lines = BufReader::new(follow.stdout.take().context("no output")?).lines();
+    ensure!(lines.next_line().await?.as_deref() == Some("tick"));
+    let mut held = start(&["exec", "web", "--", "sh", "-c", "echo begun; sleep 1000"])?;
+    let mut begun = BufReader::new(held.stdout.take().context("no output")?).lines();
+    ensure!(begun.next_line().await?.as_deref() == Some("begun"));
+    let mut crowd = vec![];
+    for _ in 0..40 {
+        crowd.push(start(&["exec", "web", "--", "sleep", "1000"])?);
+    }
+    let ended = tokio::time::timeout(cluster::SOON, held.wait_with_output()).await.context("the command goes on")??;
+    let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+    ensure!(!ended.status.success() && said.contains("provider"), "{said}");
+    drop(crowd);
+    let rest = async {
+        let mut last = String::new();
+        while let Some(line) = lines.next_line().await? {
+            last = line;
+        }
+        Ok::<_, anyhow::Error>(last)
+    };
+    let last = tokio::time::timeout(cluster::SOON, rest).await.context("the log goes on")??;
+    ensure!(last.contains("the log breaks off here"), "{last}");
+    follow.kill().await?;
+    let after = setup.world.pod("web").await?;
+    ensure!(is_running(&after) && id(&after) == before.first().and_then(id), "the same container runs on");
+    ensure!(container(&after, "main").is_some_and(|status| status.restart_count == 0));
+    let again = controlplane::wait::until("a command to run", cluster::SOON, async || {
+        let output = setup.world.kubectl_output(&["exec", "web", "--", "echo", "well"], None).await?;
+        let well = output.stdout == b"well\n";
+        Ok(if well {
+            controlplane::wait::Answer::Yes(())
+        } else {
+            controlplane::wait::Answer::NotYet(format!("{output:?}"))
+        })
+    });
+    again.await?;
+    setup.world.kubectl(&["delete", "pod", "web"]).await?;
     setup.nothing_left().await
 }
