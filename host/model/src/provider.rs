@@ -285,6 +285,14 @@ pub enum Error {
     /// The request can never succeed as it stands.
     #[error("{0}")]
     Invalid(String),
+    /// The host's own policy does not let the pod run.
+    #[error("{message}")]
+    Forbidden {
+        /// UpperCamelCase, for the pod's status.
+        reason: &'static str,
+        /// For people.
+        message: String,
+    },
     /// The backend refused the credentials or the right.
     #[error("the backend refused: {0}")]
     Denied(String),
@@ -346,7 +354,7 @@ impl Error {
     #[must_use]
     pub fn retry(&self) -> Retry {
         match self {
-            Self::Invalid(_) | Self::Unsupported(_) => Retry::Never,
+            Self::Invalid(_) | Self::Unsupported(_) | Self::Forbidden { .. } => Retry::Never,
             Self::Restarting(_) => Retry::Soon,
             Self::Unavailable { retry_after, .. } | Self::Quota { retry_after, .. } => Retry::Backoff(*retry_after),
             Self::NotFound | Self::AlreadyExists | Self::Internal(_) | Self::Timeout { .. } => Retry::Backoff(None),
@@ -362,6 +370,7 @@ impl Error {
             Self::AlreadyExists => "ProviderConflict",
             Self::Unsupported(_) => "ProviderUnsupported",
             Self::Invalid(_) => "ProviderInvalid",
+            Self::Forbidden { reason, .. } => reason,
             Self::Denied(_) => "ProviderDenied",
             Self::Unavailable { .. } => "ProviderUnavailable",
             Self::Quota { .. } => "ProviderQuotaExceeded",

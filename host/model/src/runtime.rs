@@ -114,6 +114,8 @@ pub struct MemoryVolume {
     pub name: String,
     /// Bytes.
     pub size_limit: Option<u64>,
+    /// Whose it is.
+    pub group: Option<u32>,
 }
 
 /// One run of a container.

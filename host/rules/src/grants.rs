@@ -8,9 +8,10 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, Volume};
+use k8s_openapi::api::core::v1::{Container, Pod, PodSecurityContext, PodSpec, Volume};
 
 use crate::runtime::find;
+use crate::runtime::sandbox::sysctl_name;
 
 /// Capabilities that a container may add: what an engine gives by itself (Pod Security Standards, baseline).
 const USUAL_CAPABILITIES: [&str; 13] = [
@@ -145,15 +146,30 @@ impl Grants {
         refuse(read_only && written, &format!("{field}: mounting it without readOnly"), "hostPath[].readOnly");
     }
 
+    fn forbidden_sysctls(&self, context: &PodSecurityContext) -> Vec<String> {
+        let names = context.sysctls.iter().flatten().map(|sysctl| sysctl_name(&sysctl.name));
+        let allowed = |name: &str| {
+            let granted = self.sysctls.iter().any(|grant| match grant.strip_suffix('*') {
+                Some(beginning) => name.starts_with(beginning),
+                None => grant == name,
+            });
+            granted || SAFE_SYSCTLS.contains(&name)
+        };
+        names.filter(|name| !allowed(name)).collect()
+    }
+
+    /// The reason of the pod's status for its refusals: a kubelet's own where it has one.
+    #[must_use]
+    pub fn reason(&self, pod: &Pod) -> &'static str {
+        let context = pod.spec.as_ref().and_then(|spec| spec.security_context.as_ref());
+        let sysctls = context.is_some_and(|context| !self.forbidden_sysctls(context).is_empty());
+        if sysctls { "SysctlForbidden" } else { "NotGranted" }
+    }
+
     fn shared(&self, spec: &PodSpec, refuse: &mut impl FnMut(bool, &str, &str)) {
         let Some(context) = &spec.security_context else { return };
-        for sysctl in context.sysctls.iter().flatten() {
-            let granted = self.sysctls.iter().any(|grant| match grant.strip_suffix('*') {
-                Some(beginning) => sysctl.name.starts_with(beginning),
-                None => *grant == sysctl.name,
-            });
-            let safe = SAFE_SYSCTLS.contains(&sysctl.name.as_str());
-            refuse(!safe && !granted, &format!("sysctl {}", sysctl.name), "sysctls");
+        for name in self.forbidden_sysctls(context) {
+            refuse(true, &format!("sysctl {name}"), "sysctls");
         }
         let free = |profile: Option<&str>| profile == Some("Unconfined") && !self.unconfined;
         refuse(
@@ -323,6 +339,7 @@ mod tests {
             json!({"shareProcessNamespace": true, "volumes": [{"name": "v", "emptyDir": {}}]}),
             security(json!({"capabilities": {"add": ["CHOWN", "CAP_KILL"], "drop": ["ALL"]}, "runAsUser": 0})),
             json!({"securityContext": {"sysctls": [{"name": "net.ipv4.tcp_syncookies", "value": "1"}]}}),
+            json!({"securityContext": {"sysctls": [{"name": "kernel/shm_rmid_forced", "value": "1"}]}}),
             security(json!({"seccompProfile": {"type": "RuntimeDefault"}})),
         ] {
             assert_eq!(refused(&Grants::default(), &spec), "", "{spec}");

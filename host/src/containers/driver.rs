@@ -99,7 +99,10 @@ impl Driver {
 
     fn check(&self, plan: &PodPlan) -> Result<(), Error> {
         let refused = self.tools.grants.refusals(&plan.pod);
-        if refused.is_empty() { Ok(()) } else { Err(Error::Invalid(refused.join("; "))) }
+        if refused.is_empty() {
+            return Ok(());
+        }
+        Err(Error::Forbidden { reason: self.tools.grants.reason(&plan.pod), message: refused.join("; ") })
     }
 
     fn give(&self, plan: &PodPlan) -> PodStatus {

@@ -8,6 +8,8 @@ use std::io;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 
+use cap_std::ambient_authority;
+use cap_std::fs::Dir;
 use k8s_openapi::api::core::v1::{Container, HostPathVolumeSource, PodSpec, Volume, VolumeMount};
 use pluglet_model::runtime::{Mount, MountSource, Propagation};
 use pluglet_rules::grants::Grants;
@@ -141,9 +143,25 @@ fn host_path(
     if let Some(expected) = expected {
         return Err(MountError::Type { volume: volume.name.clone(), path: host.path.clone(), expected });
     }
-    let whole = sub_path.map_or_else(|| granted.to_owned(), |sub_path| granted.join(sub_path));
+    let whole = match sub_path {
+        None => granted.to_owned(),
+        Some(sub_path) => below(granted, sub_path, !grant.read_only).map_err(|source| MountError::Path {
+            volume: volume.name.clone(),
+            path: format!("{} in {}", sub_path, host.path),
+            source,
+        })?,
+    };
     let real = std::fs::canonicalize(&whole).map_err(failed)?;
     grants.host_path(&real).map(|_| real.clone()).ok_or_else(|| not_granted(&real))
+}
+
+/// Something in a directory of the machine, made as a directory where it is missing and `may_make`. Links are followed inside of it only.
+fn below(directory: &Path, sub_path: &str, may_make: bool) -> io::Result<PathBuf> {
+    let inside = Dir::open_ambient_dir(directory, ambient_authority())?;
+    if may_make && !inside.exists(sub_path) {
+        inside.create_dir_all(sub_path)?;
+    }
+    Ok(directory.join(inside.canonicalize(sub_path)?))
 }
 
 /// `DirectoryOrCreate` and the others (`pkg/volume/hostpath`). Answers what should be there where something else is.

@@ -144,7 +144,7 @@ fn failure(error: &Error, status: &PodStatus, name: &str, container: &str, previ
         ),
         Error::NotFound => (StatusCode::BAD_REQUEST, unavailable(status, name, container)),
         Error::Unsupported(_) => (StatusCode::NOT_IMPLEMENTED, error.to_string()),
-        Error::Invalid(_) => (StatusCode::BAD_REQUEST, error.to_string()),
+        Error::Invalid(_) | Error::Forbidden { .. } => (StatusCode::BAD_REQUEST, error.to_string()),
         _ => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
     };
     (code, text).into_response()

@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::create::container::{Context, body};
 use crate::create::{mounts, resources};
 use crate::labels::Kind;
-use crate::{names, sandboxes, status, volumes};
+use crate::{directories, names, sandboxes, status, volumes};
 
 /// Make a container in a sandbox; answers its id.
 pub(crate) async fn create(
@@ -22,6 +22,7 @@ pub(crate) async fn create(
 ) -> Result<String> {
     let config = &ContainerConfig { resources: engine.resources(&config.resources), ..config.clone() };
     let cgroup_parent = engine.cgroup_parent.as_deref();
+    directories::ensure(client, sandbox_id, sandbox, config).await?;
     let places = volumes::places(client, &sandbox.pod, &mounts::with_directories(&config.mounts)).await?;
     let owner = &client.owner;
     let context = Context { dialect: client.dialect(), owner, cgroup_parent, sandbox_id, sandbox, places: &places };

@@ -40,19 +40,8 @@ struct Volumes {
 /// Make a volume of a pod, unless it is there.
 pub(crate) async fn ensure(client: &Client, pod: &PodRef, volume: &MemoryVolume) -> Result<()> {
     let (name, labels) = (names::volume(pod, &volume.name), client.owner.of_pod(pod));
-    let make = async |size| -> Result<Volume, Failure> {
-        let body = create::volume(&name, &labels, size).to_string();
-        json(client.post("/volumes/create").json_text(body)).await
-    };
-    let made = match make(volume.size_limit).await {
-        // Podman takes the size for a quota of the file system that its volumes are on.
-        Err(failure) if volume.size_limit.is_some() && failure.says(&["size", "uota"]) => {
-            let why = format!("volume {name} has no limit of its own, because the engine does not take one");
-            client.host.warn(why);
-            make(None).await
-        }
-        made => made,
-    };
+    let body = create::volume(client.dialect(), &name, &labels, volume.size_limit, volume.group).to_string();
+    let made: Result<Volume, Failure> = json(client.post("/volumes/create").json_text(body)).await;
     let made = match made {
         Err(failure) if failure.is(Meaning::Exists) => json(client.get(&format!("/volumes/{name}"))).await,
         made => made,

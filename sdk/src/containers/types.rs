@@ -62,6 +62,8 @@ pub struct MemoryVolume {
     pub name: String,
     /// Bytes. None: no limit of its own.
     pub size_limit: Option<u64>,
+    /// It and all that is made in it belongs to this group, which may write. None: everybody may.
+    pub group: Option<u32>,
 }
 
 /// One run of a container. It is made once and started once; a restart is another attempt.
@@ -172,7 +174,7 @@ pub struct Mount {
 pub enum MountSource {
     /// A file or directory of the machine that host and engine share. It exists.
     Path(String),
-    /// One of the sandbox's memory volumes, and a directory in it, which may be empty.
+    /// One of the sandbox's memory volumes, and a directory in it, which may be empty. One that is not there is made like the volume itself.
     Memory {
         /// Its name.
         volume: String,

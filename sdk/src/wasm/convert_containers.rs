@@ -18,7 +18,11 @@ impl From<wit::SandboxConfig> for SandboxConfig {
             protocol: port.protocol,
             host_ip: port.host_ip,
         };
-        let memory = |volume: wit::MemoryVolume| MemoryVolume { name: volume.name, size_limit: volume.size_limit };
+        let memory = |volume: wit::MemoryVolume| MemoryVolume {
+            name: volume.name,
+            size_limit: volume.size_limit,
+            group: volume.group,
+        };
         Self {
             pod: config.pod.into(),
             attempt: config.attempt,

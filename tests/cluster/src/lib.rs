@@ -11,6 +11,7 @@ mod node;
 mod pods;
 mod reveal;
 mod table;
+mod terminal;
 mod world;
 
 pub use backend::Workload;
@@ -21,6 +22,7 @@ pub use node::{Identity, Node, NodeOptions};
 pub use pods::{condition, container, is_running, name, phase, pod, revealing, template, uid};
 pub use reveal::{claims, file_text, lifetime, revealed, variable};
 pub use table::{Row, check_rows};
+pub use terminal::Terminal;
 pub use world::World;
 
 use std::path::PathBuf;

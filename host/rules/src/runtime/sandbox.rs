@@ -43,10 +43,22 @@ pub fn config(key: &PodKey, pod: &Pod, attempt: u32, names: &NodeNames) -> Sandb
             .security_context
             .iter()
             .flat_map(|context| context.sysctls.iter().flatten())
-            .map(|sysctl| (sysctl.name.clone(), sysctl.value.clone()))
+            .map(|sysctl| (sysctl_name(&sysctl.name), sysctl.value.clone()))
             .collect(),
-        memory_volumes: spec.volumes.iter().flatten().filter_map(memory).collect(),
+        memory_volumes: spec.volumes.iter().flatten().filter_map(|volume| memory(spec, volume)).collect(),
     }
+}
+
+/// With dots between its parts: where the first separator is a slash, slashes and dots change places (`NormalizeName`).
+#[must_use]
+pub fn sysctl_name(name: &str) -> String {
+    let first = name.chars().find(|c| matches!(c, '.' | '/'));
+    let swap = |c| match c {
+        '/' => '.',
+        '.' => '/',
+        other => other,
+    };
+    if first == Some('/') { name.chars().map(swap).collect() } else { name.to_owned() }
 }
 
 /// Host name and domain, as `/etc/hosts` has them.
@@ -124,14 +136,16 @@ fn mapping(port: &ContainerPort) -> Option<PortMapping> {
     })
 }
 
-fn memory(volume: &Volume) -> Option<MemoryVolume> {
+fn memory(spec: &PodSpec, volume: &Volume) -> Option<MemoryVolume> {
     let empty = volume.empty_dir.as_ref()?;
     if !is_in_memory(volume) {
         return None;
     }
     let limit = empty.size_limit.as_ref().and_then(|limit| Quantity::parse(&limit.0).ok());
     let size_limit = limit.and_then(|limit| u64::try_from(limit.value()).ok()).filter(|limit| *limit > 0);
-    Some(MemoryVolume { name: volume.name.clone(), size_limit })
+    let group = spec.security_context.as_ref().and_then(|context| context.fs_group);
+    let group = group.and_then(|group| u32::try_from(group).ok());
+    Some(MemoryVolume { name: volume.name.clone(), size_limit, group })
 }
 
 /// Whether a volume is a tmpfs.

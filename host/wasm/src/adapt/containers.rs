@@ -46,6 +46,7 @@ pub(crate) fn sandbox_config(config: &SandboxConfig) -> wit::SandboxConfig {
     let memory = |volume: &pluglet_model::runtime::MemoryVolume| wit::MemoryVolume {
         name: volume.name.clone(),
         size_limit: volume.size_limit,
+        group: volume.group,
     };
     wit::SandboxConfig {
         pod: pod_ref(&config.key, config.generation),

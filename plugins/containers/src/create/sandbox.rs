@@ -15,7 +15,7 @@ use crate::labels::Owner;
 use crate::names;
 
 /// Where the sandbox has the memory volumes. It does nothing with them, but they live while somebody has them.
-const VOLUMES: &str = "/.pluglet";
+pub(crate) const VOLUMES: &str = "/.pluglet";
 
 pub(crate) fn body(dialect: Dialect, config: &Config, owner: &Owner, sandbox: &SandboxConfig) -> Value {
     let ports = if sandbox.host_network { &[][..] } else { &sandbox.ports };
@@ -143,7 +143,7 @@ mod tests {
                 dns: Some(dns),
                 ports: vec![port(80, 8080, "TCP"), port(80, 8081, "TCP"), port(53, 5353, "UDP")],
                 sysctls: vec![("net.ipv4.ip_local_port_range".into(), "1024 2000".into())],
-                memory_volumes: vec![MemoryVolume { name: "cache".into(), size_limit: None }],
+                memory_volumes: vec![MemoryVolume { name: "cache".into(), ..MemoryVolume::default() }],
                 ..sandbox()
             },
         );

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use pluglet_sdk::testing::json;
-use pluglet_sdk::{Error, Level, MemoryVolume, Runtime, SandboxConfig};
+use pluglet_sdk::{Error, Runtime};
 use serde_json::Value;
 
 use super::{DOCKER, PODMAN, call, inspected, labels, main_labels, requests, running, runtime, sandbox, start};
@@ -90,29 +90,6 @@ fn a_name_that_somebody_else_has_taken_is_not_used() {
         assert!(matches!(error, Error::Internal(text) if text.contains(NAME)));
         assert!(!requests(&engines).contains(&"POST /containers/s/start".to_owned()));
     }
-}
-
-#[test]
-fn an_engine_that_takes_no_size_gives_a_volume_without_and_says_so() {
-    let engines = start(PODMAN, |what, request| match what {
-        "POST /volumes/create" if request.body.windows(5).any(|bytes| bytes == b"size=") => {
-            let message = "volume options size and inodes not supported. Filesystem does not support Project Quota";
-            Some((500, json!({"cause": message, "message": message, "response": 500})))
-        }
-        "POST /volumes/create" => Some((201, json!({"Name": "pluglet_u_mem", "Labels": labels("", &[])}))),
-        "POST /containers/create" => Some((201, json!({"Id": "s"}))),
-        "POST /containers/s/start" => Some((204, Value::Null)),
-        "GET /containers/s/json" => Some((200, inspected("s", &labels("sandbox", &[]), &running()))),
-        _ => None,
-    });
-    let config = SandboxConfig {
-        memory_volumes: vec![MemoryVolume { name: "mem".into(), size_limit: Some(1 << 20) }],
-        ..sandbox()
-    };
-    call(&engines, async |calls| runtime(calls).create_sandbox(config).await).unwrap();
-    assert!(
-        engines.world().log_lines().iter().any(|(level, line)| *level == Level::Warn && line.contains("pluglet_u_mem"))
-    );
 }
 
 #[test]

@@ -1,20 +1,16 @@
 //! `kubectl exec`, `attach`, `cp` and `port-forward` with the real kubectl through the real API server, over both of its transports.
 
-mod terminal;
-
 use std::io::Write;
 use std::process::{Output, Stdio};
 
 use anyhow::{Context, Result, ensure};
-use cluster::{Node, NodeOptions, SOON, World, is_running, pod};
+use cluster::{Node, NodeOptions, SOON, Terminal, World, is_running, pod};
 use kube::api::AttachParams;
 use kube::core::kubelet_debug::KubeletDebugParams;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
-
-use terminal::Terminal;
 
 /// How kubectl speaks with the API server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

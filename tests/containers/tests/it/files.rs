@@ -58,6 +58,7 @@ async fn empty_directories_are_shared_by_the_pods_containers_and_are_everybodys(
         { "name": "disk", "mountPath": "/disk" },
         { "name": "memory", "mountPath": "/memory" },
         { "name": "disk", "mountPath": "/part", "subPath": "deep/part" },
+        { "name": "memory", "mountPath": "/some", "subPath": "deep/some" },
     ]);
     let user = json!({ "runAsUser": 1000, "runAsGroup": 3000 });
     let container = |name: &str, script: &str| {
@@ -68,16 +69,16 @@ async fn empty_directories_are_shared_by_the_pods_containers_and_are_everybodys(
     let spec = json!({
         "securityContext": { "fsGroup": 2000 },
         "volumes": [{ "name": "disk", "emptyDir": {} }, { "name": "memory", "emptyDir": { "medium": "Memory", "sizeLimit": "10Mi" } }],
-        "initContainers": [container("init", "echo d > /disk/f; echo m > /memory/f; echo p > /part/f")],
-        "containers": [container("main", &format!("cat /disk/f /memory/f /disk/deep/part/f; id -G; grep ' /memory ' /proc/mounts | cut -d' ' -f3; {SLEEP}"))],
+        "initContainers": [container("init", "echo d > /disk/f; echo m > /memory/f; echo p > /part/f; echo s > /some/f")],
+        "containers": [container("main", &format!("cat /disk/f /memory/f /disk/deep/part/f /memory/deep/some/f; id -G; stat -c %a:%g /some; grep ' /memory ' /proc/mounts | cut -d' ' -f3; {SLEEP}"))],
     });
     setup.create("web", &spec).await?;
     setup.world.until_pods("the pod to run", |pods| pods.iter().any(is_running)).await?;
     tokio::time::timeout(Duration::from_secs(60), async {
         loop {
             let log = setup.world.kubectl(&["logs", "web"]).await?;
-            if log.lines().count() >= 5 {
-                ensure!(log == "d\nm\np\n3000 2000\ntmpfs\n", "{log}");
+            if log.lines().count() >= 7 {
+                ensure!(log == "d\nm\np\ns\n3000 2000\n2777:2000\ntmpfs\n", "{log}");
                 return Ok(());
             }
         }

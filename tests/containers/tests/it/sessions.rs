@@ -3,8 +3,9 @@
 use std::process::Stdio;
 
 use anyhow::{Context, Result, ensure};
-use cluster::is_running;
+use cluster::{SOON, Terminal, is_running};
 use containers_suite::Setup;
+use controlplane::wait::{Answer, until};
 use serde_json::json;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
@@ -92,6 +93,49 @@ async fn a_port_of_the_pod_is_reached_also_on_its_loopback() -> Result<()> {
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await?;
         ensure!(answer.ends_with("hello\n"), "{answer}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_terminal_has_the_size_of_the_users_window_and_follows_it() -> Result<()> {
+    let Some(setup) = one_pod("terminal", SLEEP).await? else { return Ok(()) };
+    let mut kubectl = setup.world.namespace.kubectl();
+    kubectl.args(["exec", "-it", "web", "--", "/bin/sh"]);
+    let mut terminal = Terminal::run(&kubectl, 24, 80)?;
+    terminal.until("# ").await?;
+    for (rows, columns) in [(24, 80), (50, 132)] {
+        terminal.resize(rows, columns)?;
+        // A size travels apart from what is typed, and may come later.
+        until("the size", SOON, async || {
+            terminal.type_in("stty size; echo do''ne\n")?;
+            let shown = terminal.until("done").await?;
+            let right = shown.contains(&format!("{rows} {columns}\r\n"));
+            Ok(if right { Answer::Yes(()) } else { Answer::NotYet(shown) })
+        })
+        .await?;
+    }
+    terminal.type_in("exit 5\n")?;
+    let status = tokio::time::timeout(SOON, terminal.program.wait()).await??;
+    ensure!(status.code() == Some(5), "{status:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_typed_into_an_attached_container_reaches_its_own_process() -> Result<()> {
+    let Some(setup) = Setup::new("attach").await? else { return Ok(()) };
+    let main = json!({ "name": "main", "stdin": true, "command": ["/bin/sh", "-c", "while read line; do echo got $line; done; exit 0"] });
+    setup.create("web", &json!({ "restartPolicy": "Never", "containers": [main] })).await?;
+    setup.world.until_pods("the pod to run", |pods| pods.iter().any(is_running)).await?;
+    let mut command = tokio::process::Command::from(setup.world.namespace.kubectl());
+    command.args(["attach", "-i", "web"]).stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
+    let mut attach = command.spawn()?;
+    let mut stdin = attach.stdin.take().context("no input")?;
+    let mut lines = BufReader::new(attach.stdout.take().context("no output")?).lines();
+    stdin.write_all(b"one\ntwo\n").await?;
+    for expected in ["got one", "got two"] {
+        let line = tokio::time::timeout(SOON, lines.next_line()).await??;
+        ensure!(line.as_deref() == Some(expected), "{line:?}");
     }
     Ok(())
 }

@@ -1,27 +1,32 @@
 //! kubectl in a terminal of its own, which the test types into and whose window it changes.
+//!
+//! In: a command. Out: a [`Terminal`]. Invariant: nothing waits for longer than [`SOON`].
 
 use std::fs::File;
 use std::io::{Read, Write};
 use std::process::Command;
 
 use anyhow::{Context, Result};
-use cluster::SOON;
+
 use rustix::pty::{OpenptFlags, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 use tokio::process::Child;
 use tokio::sync::mpsc;
 
+use crate::SOON;
+
 /// A pseudo-terminal and the program in it.
-pub(super) struct Terminal {
+pub struct Terminal {
     keyboard: File,
     screen: mpsc::UnboundedReceiver<Vec<u8>>,
     shown: String,
-    pub(super) program: Child,
+    /// Ended when this is dropped.
+    pub program: Child,
 }
 
 impl Terminal {
     /// Starts `program` with this window. `setsid` makes the terminal its controlling one: the kernel tells of a new size only then.
-    pub(super) fn run(program: &Command, rows: u16, columns: u16) -> Result<Self> {
+    pub fn run(program: &Command, rows: u16, columns: u16) -> Result<Self> {
         let keyboard = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY)?;
         unlockpt(&keyboard)?;
         resize(&keyboard, rows, columns)?;
@@ -46,16 +51,18 @@ impl Terminal {
         Ok(Self { keyboard, screen, shown: String::new(), program })
     }
 
-    pub(super) fn resize(&self, rows: u16, columns: u16) -> Result<()> {
+    /// Another window.
+    pub fn resize(&self, rows: u16, columns: u16) -> Result<()> {
         resize(&self.keyboard, rows, columns)
     }
 
-    pub(super) fn type_in(&mut self, text: &str) -> Result<()> {
+    /// What somebody types.
+    pub fn type_in(&mut self, text: &str) -> Result<()> {
         Ok(self.keyboard.write_all(text.as_bytes())?)
     }
 
     /// What is shown until this has been, from where the last one ended.
-    pub(super) async fn until(&mut self, wanted: &str) -> Result<String> {
+    pub async fn until(&mut self, wanted: &str) -> Result<String> {
         let found = async {
             loop {
                 if let Some(at) = self.shown.find(wanted) {
