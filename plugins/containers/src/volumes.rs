@@ -69,7 +69,7 @@ pub(crate) async fn places(client: &Client, pod: &PodRef, wanted: &BTreeSet<&str
 /// Remove the volumes of a pod, but for those that another sandbox of it has.
 pub(crate) async fn remove_of(client: &Client, uid: &str) -> Result<()> {
     let filter = client.owner.filter(&[(UID, uid)]);
-    for name in named(client, &filter).await? {
+    for name in named(client, &filter, |labels| labels.get(UID).is_some_and(|of| of == uid)).await? {
         remove(client, uid, &name).await?;
     }
     Ok(())
@@ -98,7 +98,7 @@ async fn remove(client: &Client, uid: &str, name: &str) -> Result<()> {
 
 /// Remove volumes of ours that no container has: a removal that was broken off has left them. Only safe while no sandbox is being made.
 pub(crate) async fn sweep(client: &Client) -> Result<()> {
-    for name in named(client, &client.owner.filter_unused()).await? {
+    for name in named(client, &client.owner.filter_unused(), |_| true).await? {
         match send(client.delete(&format!("/volumes/{name}"))).await {
             Ok(_) => client.host.info(format!("removed volume {name}, which nothing uses any more")),
             Err(failure) if failure.is(Meaning::Missing) || failure.is(Meaning::InUse) => {}
@@ -108,9 +108,11 @@ pub(crate) async fn sweep(client: &Client) -> Result<()> {
     Ok(())
 }
 
-async fn named(client: &Client, filter: &str) -> Result<Vec<String>, Failure> {
+/// Podman gives the volumes that any of several labels fits: the filter saves work, and `wanted` decides.
+async fn named(client: &Client, filter: &str, wanted: impl Fn(&Labels) -> bool) -> Result<Vec<String>, Failure> {
     let found: Volumes = json(client.get(&format!("/volumes{}", query(&[("filters", filter)])))).await?;
     let ours =
         found.volumes.into_iter().filter(|volume| client.owner.owns(&volume.labels) && names::is_name(&volume.name));
+    let ours = ours.filter(|volume| wanted(&volume.labels));
     Ok(ours.map(|volume| volume.name).collect())
 }

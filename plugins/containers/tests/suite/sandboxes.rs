@@ -98,7 +98,14 @@ fn a_sandbox_goes_after_what_is_in_it_and_before_its_volumes() {
         "GET /containers/s/json" => Some((200, inspected("s", &labels("sandbox", &[]), &running()))),
         "GET /containers/json" => Some((200, json!([{"Id": "m", "Labels": main_labels()}]))),
         "DELETE /containers/m" | "DELETE /containers/s" | "DELETE /volumes/pluglet_u_mem" => Some((204, Value::Null)),
-        "GET /volumes" => Some((200, json!({"Volumes": [{"Name": "pluglet_u_mem", "Labels": labels("", &[])}]}))),
+        // Podman's filter by labels gives those of other pods, too.
+        "GET /volumes" => Some((
+            200,
+            json!({"Volumes": [
+                {"Name": "pluglet_other_mem", "Labels": labels("", &[("dev.pluglet.uid", "other")])},
+                {"Name": "pluglet_u_mem", "Labels": labels("", &[])},
+            ]}),
+        )),
         _ => None,
     });
     call(&engines, async |calls| runtime(calls).remove_sandbox("s".into()).await).unwrap();
