@@ -38,7 +38,7 @@ const PAGE: u64 = 4096;
 /// A volume in memory; the size is in bytes. Files that are made in it belong to the group.
 pub(crate) fn volume(dialect: Dialect, name: &str, labels: &Labels, size: Option<u64>, group: Option<u32>) -> Value {
     // As Kubernetes' emptyDir: anybody may write.
-    let mode = group.map_or("mode=0777".to_owned(), |group| format!("mode=2777,gid={group}"));
+    let mode = group.map_or("mode=1777".to_owned(), |group| format!("mode=3777,gid={group}"));
     let options = match (size, dialect) {
         (None, _) => mode,
         // It would take `size` for a quota of the file system that its volumes are on, and passes others on as they are.
@@ -61,8 +61,8 @@ mod tests {
     fn a_memory_volume_has_its_limit_in_the_words_of_each_engine_and_is_its_groups() {
         let options =
             |dialect, size, group| volume(dialect, "v", &Labels::new(), size, group)["DriverOpts"]["o"].clone();
-        assert_eq!(options(Dialect::Podman, Some((1 << 20) + 1), Some(7)), "mode=2777,gid=7,nr_blocks=257");
-        assert_eq!(options(Dialect::Docker, Some(1 << 20), None), "mode=0777,size=1048576");
-        assert_eq!(options(Dialect::Podman, None, None), "mode=0777");
+        assert_eq!(options(Dialect::Podman, Some((1 << 20) + 1), Some(7)), "mode=3777,gid=7,nr_blocks=257");
+        assert_eq!(options(Dialect::Docker, Some(1 << 20), None), "mode=1777,size=1048576");
+        assert_eq!(options(Dialect::Podman, None, None), "mode=1777");
     }
 }

@@ -59,7 +59,8 @@ fn tar(directory: &str, group: Option<u32>) -> Vec<u8> {
 
 /// Of a directory. Names of more than a hundred bytes are cut into two fields.
 fn header(path: &str, group: Option<u32>) -> Vec<u8> {
-    let mode = if group.is_some() { 0o2777 } else { 0o777 };
+    // As the volume's root, which is a tmpfs as the kernel makes it.
+    let mode = if group.is_some() { 0o3777 } else { 0o1777 };
     let split = path.char_indices().filter(|(at, c)| *c == '/' && *at > 0 && at + 1 < path.len()).map(|(at, _)| at);
     let cut = if path.len() > 100 { split.into_iter().find(|at| path.len() - at - 1 <= 100) } else { None };
     let (prefix, name) = match cut {
@@ -106,7 +107,7 @@ mod tests {
         assert_eq!(archive.len(), 4 * BLOCK);
         let (first, second) = (&archive[..BLOCK], &archive[BLOCK..2 * BLOCK]);
         assert_eq!((text(first), text(second)), ("a/".to_owned(), "a/b/".to_owned()));
-        assert_eq!((text(&second[100..]), text(&second[116..])), ("0002777".to_owned(), "0000173".to_owned()));
+        assert_eq!((text(&second[100..]), text(&second[116..])), ("0003777".to_owned(), "0000173".to_owned()));
         assert_eq!((second[156], &second[257..265]), (b'5', b"ustar\x0000".as_slice()));
         let sum: u32 = second
             .iter()

@@ -16,8 +16,9 @@ use crate::lines::Lines;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// What changes how a container is. Docker says `destroy` and `oom`, Podman `remove`; both say `die`.
-const TOLD: [&str; 6] = ["start", "die", "oom", "stop", "destroy", "remove"];
+/// What changes how a container is without the host's doing. Docker says `destroy`, Podman `remove`; both say `die`. Nobody but the host starts one, and each event that is
+/// told costs an inspection.
+const TOLD: [&str; 3] = ["die", "destroy", "remove"];
 
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]

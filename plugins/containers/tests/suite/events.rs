@@ -52,10 +52,10 @@ fn what_changes_a_container_is_told_and_nothing_else() {
     let theirs = json!({"dev.pluglet.cluster": "c", "dev.pluglet.node": "other", "dev.pluglet.uid": "v"});
     let events = vec![
         event("create", "m", &ours),
-        event("start", "m", &ours),
+        event("die", "m", &ours),
         event("exec_died", "m", &ours),
         // Podman's filter lets through whatever fits any of its labels.
-        event("start", "x", &theirs),
+        event("die", "x", &theirs),
         event("die", "m", &ours),
         b"no JSON\n".to_vec(),
         event("remove", "m2", &ours),

@@ -78,7 +78,7 @@ async fn empty_directories_are_shared_by_the_pods_containers_and_are_everybodys(
         loop {
             let log = setup.world.kubectl(&["logs", "web"]).await?;
             if log.lines().count() >= 7 {
-                ensure!(log == "d\nm\np\ns\n3000 2000\n2777:2000\ntmpfs\n", "{log}");
+                ensure!(log == "d\nm\np\ns\n3000 2000\n3777:2000\ntmpfs\n", "{log}");
                 return Ok(());
             }
         }
