@@ -13,6 +13,7 @@
 //! Walk it in this order: [`driver`] finds the worker of each call, [`handle`] is what the two share, [`worker`] looks, decides and acts, [`mounts`] and [`files`]
 //! make what containers get to see of this machine, [`collector`] removes images that nobody needs.
 
+mod beneath;
 pub(crate) mod collector;
 pub(crate) mod driver;
 mod files;

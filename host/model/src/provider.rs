@@ -6,12 +6,13 @@
 //! The trait mirrors `wit/`, which says for each function who owns what, which errors it may give and which deadline it has.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
-use k8s_openapi::api::core::v1::{NodeCondition, PodStatus, Taint};
+use k8s_openapi::api::core::v1::{NodeCondition, Pod, PodStatus, Taint};
 use tokio::sync::{mpsc, watch};
 
 use crate::pod::Volume;
@@ -75,6 +76,10 @@ pub trait Provider: Send + Sync + 'static {
     fn level(&self) -> Level {
         Level::Pods
     }
+
+    /// This is a pod that the provider has listed. Only told at [`Level::Containers`], before anything else about a pod that this process has found: what has to be known to stop it
+    /// as it should be.
+    fn recall(&self, _key: &PodKey, _pod: &Arc<Pod>) {}
 
     /// The startup probe of a container has succeeded. Only asked for at [`Level::Containers`]: what comes after a sidecar waits for it.
     fn started(&self, _key: &PodKey, _container: &str) {}

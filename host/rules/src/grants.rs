@@ -8,9 +8,8 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use k8s_openapi::api::core::v1::{Container, Pod, PodSecurityContext, PodSpec, Volume};
+use k8s_openapi::api::core::v1::{AppArmorProfile, Container, Pod, PodSecurityContext, PodSpec, Volume};
 
-use crate::runtime::find;
 use crate::runtime::sandbox::sysctl_name;
 
 /// Capabilities that a container may add: what an engine gives by itself (Pod Security Standards, baseline).
@@ -138,11 +137,12 @@ impl Grants {
             &format!("{field} of type {}", host.type_.as_deref().unwrap_or_default()),
             "privileged",
         );
-        let written = names(spec).filter_map(|name| find(spec, name)).any(|(_, container)| {
-            let mut mounts = container.volume_mounts.iter().flatten();
-            mounts.any(|mount| mount.name == volume.name && mount.read_only != Some(true))
-        });
-        let read_only = grant.is_some_and(|grant| grant.read_only);
+        let containers = spec.init_containers.iter().flatten().chain(&spec.containers);
+        let mut mounts = containers.flat_map(|container| container.volume_mounts.iter().flatten());
+        let written = mounts.any(|mount| mount.name == volume.name && mount.read_only != Some(true));
+        // One below it would be written through it.
+        let below = |other: &HostPath| other.read_only && other.path.starts_with(path);
+        let read_only = grant.is_some_and(|grant| grant.read_only) || self.host_paths.iter().any(below);
         refuse(read_only && written, &format!("{field}: mounting it without readOnly"), "hostPath[].readOnly");
     }
 
@@ -164,6 +164,14 @@ impl Grants {
         let context = pod.spec.as_ref().and_then(|spec| spec.security_context.as_ref());
         let sysctls = context.is_some_and(|context| !self.forbidden_sysctls(context).is_empty());
         if sysctls { "SysctlForbidden" } else { "NotGranted" }
+    }
+
+    /// Whether a profile is none, by its type or by its name, and that is not granted.
+    fn unconfined_by(&self, profile: Option<&AppArmorProfile>) -> bool {
+        let none = profile.is_some_and(|profile| {
+            profile.type_ == "Unconfined" || profile.localhost_profile.as_deref() == Some("unconfined")
+        });
+        none && !self.unconfined
     }
 
     fn shared(&self, spec: &PodSpec, refuse: &mut impl FnMut(bool, &str, &str)) {
@@ -204,7 +212,7 @@ impl Grants {
         let free = |profile: Option<&str>| profile == Some("Unconfined") && !self.unconfined;
         let seccomp = free(context.seccomp_profile.as_ref().map(|it| it.type_.as_str()));
         refuse(seccomp, &format!("container {name}: seccompProfile Unconfined"), "unconfined");
-        let apparmor = free(context.app_armor_profile.as_ref().map(|it| it.type_.as_str()));
+        let apparmor = self.unconfined_by(context.app_armor_profile.as_ref());
         refuse(apparmor, &format!("container {name}: appArmorProfile Unconfined"), "unconfined");
         let unmasked = context.proc_mount.as_deref() == Some("Unmasked") && !self.unconfined;
         refuse(unmasked, &format!("container {name}: procMount Unmasked"), "unconfined");
@@ -221,18 +229,12 @@ fn not_granted(field: &str, grant: &str) -> String {
     format!("{field} is not granted (containers.{grant} in pluglet.yaml)")
 }
 
-/// Of all containers.
-fn names(spec: &PodSpec) -> impl Iterator<Item = &str> {
-    let ephemeral = spec.ephemeral_containers.iter().flatten().map(|container| container.name.as_str());
-    let init = spec.init_containers.iter().flatten().map(|container| container.name.as_str());
-    init.chain(spec.containers.iter().map(|container| container.name.as_str())).chain(ephemeral)
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::runtime::find;
 
     fn refused(grants: &Grants, spec: &Value) -> String {
         let mut whole = json!({"containers": [{"name": "c"}]});
@@ -260,7 +262,7 @@ mod tests {
     fn what_reaches_out_of_the_containers_is_refused_until_its_own_grant_is_given() {
         let path = |path: &str| HostPath { path: path.into(), read_only: false };
         let host_path = |at: &str| json!({"volumes": [{"name": "v", "hostPath": {"path": at}}]});
-        let rows: [(Value, &str, Grants); 17] = [
+        let rows: [(Value, &str, Grants); 18] = [
             (json!({"hostNetwork": true}), "hostNetwork", Grants { host_network: true, ..Grants::default() }),
             (json!({"hostPID": true}), "hostPID", Grants { host_pid: true, ..Grants::default() }),
             (json!({"hostIPC": true}), "hostIPC", Grants { host_ipc: true, ..Grants::default() }),
@@ -289,6 +291,11 @@ mod tests {
             ),
             (
                 security(json!({"appArmorProfile": {"type": "Unconfined"}})),
+                "appArmorProfile",
+                Grants { unconfined: true, ..Grants::default() },
+            ),
+            (
+                security(json!({"appArmorProfile": {"type": "Localhost", "localhostProfile": "unconfined"}})),
                 "appArmorProfile",
                 Grants { unconfined: true, ..Grants::default() },
             ),
@@ -365,6 +372,14 @@ mod tests {
         };
         assert!(refused(&granted(true), &mounted(false)).contains("readOnly"));
         assert_eq!(refused(&granted(true), &mounted(true)), "");
+        let parent = HostPath { path: "/".into(), read_only: false };
+        let nested = Grants {
+            host_paths: vec![parent, HostPath { path: "/data".into(), read_only: true }],
+            ..Grants::default()
+        };
+        let mut whole = mounted(false);
+        whole["volumes"] = at("/")["volumes"].clone();
+        assert!(refused(&nested, &whole).contains("readOnly"), "what may not be written is below it");
         let device = json!({"volumes": [{"name": "v", "hostPath": {"path": "/data/sda", "type": "BlockDevice"}}]});
         assert!(refused(&granted(false), &device).contains("privileged"));
     }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use k8s_openapi::api::core::v1::{Container, PodStatus};
+use k8s_openapi::api::core::v1::{Container, Pod, PodStatus};
 use pluglet_model::pod::Volume;
 use pluglet_model::provider::{
     CommandOutput, Error, EventReceiver, Features, Health, Level, LogRequest, LogStream, Provider, ProviderEvent,
@@ -25,9 +25,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use super::files::Files;
 use super::handle::Handle;
-use super::worker::{self, Worker};
+use super::worker::Worker;
 use super::{Tools, collector};
 use crate::tasks::Tasks;
 
@@ -98,6 +97,11 @@ impl Driver {
     }
 
     fn check(&self, plan: &PodPlan) -> Result<(), Error> {
+        let spec = plan.pod.spec.as_ref();
+        if spec.is_some_and(|spec| spec.host_users == Some(false)) {
+            let what = "hostUsers: false, user namespaces: the pod's root would be the machine's";
+            return Err(Error::Unsupported(what.to_owned()));
+        }
         let refused = self.tools.grants.refusals(&plan.pod);
         if refused.is_empty() {
             return Ok(());
@@ -108,13 +112,17 @@ impl Driver {
     fn give(&self, plan: &PodPlan) -> PodStatus {
         let handle = self.worker(&plan.key);
         let plan = Arc::new(plan.clone());
-        handle.order(|orders| orders.plan = Some(plan));
+        handle.order(|orders| {
+            orders.plan = Some(plan);
+            // It has them as they are now.
+            orders.volumes.clear();
+        });
         handle.shown().status
     }
 
     /// Changes the resources of containers that run.
-    async fn resize(&self, handle: &Handle, plan: &PodPlan) -> Result<(), Error> {
-        let Some(before) = handle.shown().plan else { return Ok(()) };
+    async fn resize(&self, handle: &Handle, before: Option<Arc<PodPlan>>, plan: &PodPlan) -> Result<(), Error> {
+        let Some(before) = before else { return Ok(()) };
         let (Some(old), Some(new)) = (&before.pod.spec, &plan.pod.spec) else { return Ok(()) };
         let memory = self.tools.node_memory();
         let wants = |pod, container: &Container| container::resources(pod, container, memory);
@@ -152,11 +160,14 @@ impl Provider for Driver {
         Ok(self.give(plan))
     }
 
+    /// Not checked against the grants once more: what they are about cannot be changed in a pod, but for containers for debugging, each of which is checked before it is
+    /// made; and a pod that was let in goes on when the operator grants less.
     async fn update(&self, plan: &PodPlan) -> Result<PodStatus, Error> {
-        self.check(plan)?;
         let handle = self.find(&plan.key).ok_or(Error::NotFound)?;
-        self.resize(&handle, plan).await?;
-        Ok(self.give(plan))
+        let before = handle.shown().plan;
+        let status = self.give(plan);
+        self.resize(&handle, before, plan).await?;
+        Ok(status)
     }
 
     async fn delete(&self, key: &PodKey, grace: Duration) -> Result<(), Error> {
@@ -188,26 +199,27 @@ impl Provider for Driver {
         }
         for contents in listed.into_values() {
             let status = status::status(None, &contents, &status::Notes::default());
-            let handle = self.worker(&contents.key);
             pods.push((contents.key.clone(), status));
-            handle.order(|orders| orders.contents = Some(contents));
+            // One that was begun while the list was made knows better.
+            let begun = self.find(&contents.key).is_some();
+            self.worker(&contents.key).order(|orders| match begun {
+                true => orders.changed.extend([String::new()]),
+                false => orders.contents = Some(contents),
+            });
         }
         Ok(pods)
     }
 
     async fn volumes_changed(&self, key: &PodKey, _generation: u64, volumes: &[Volume]) -> Result<(), Error> {
         let handle = self.find(key).ok_or(Error::NotFound)?;
-        let owner = handle.shown().plan.and_then(|plan| plan.pod.spec.as_ref().map(worker::owner)).unwrap_or_default();
-        if !self.tools.grants.directories {
-            return Err(Error::Unsupported("this node has no directories for volumes".to_owned()));
-        }
-        let (state, uid, volumes) = (self.tools.state_dir.clone(), key.uid.clone(), volumes.to_vec());
-        let write = move || {
-            let files = Files::open(&state, &uid)?;
-            volumes.iter().try_for_each(|volume| files.write(volume, owner))
-        };
-        let written = tokio::task::spawn_blocking(write).await;
-        written.map_err(|error| Error::Internal(error.to_string()))?.map_err(|error| Error::Internal(error.to_string()))
+        handle
+            .order(|orders| orders.volumes.extend(volumes.iter().map(|volume| (volume.name.clone(), volume.clone()))));
+        Ok(())
+    }
+
+    fn recall(&self, key: &PodKey, pod: &Arc<Pod>) {
+        let pod = pod.clone();
+        self.worker(key).order(|orders| orders.recalled = Some(pod));
     }
 
     async fn restart_container(&self, key: &PodKey, container: &str, grace: Duration) -> Result<(), Error> {

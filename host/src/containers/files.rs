@@ -20,6 +20,8 @@ use cap_std::ambient_authority;
 use cap_std::fs::{Dir, OpenOptions, Permissions, PermissionsExt as _};
 use pluglet_model::pod::Volume;
 
+use super::beneath::{self, Found};
+
 /// A kubelet keeps so much of a termination message (`MaxContainerTerminationMessageLength`); the file may be as large as the container likes.
 const LONGEST_MESSAGE: u64 = 4096;
 
@@ -96,23 +98,20 @@ impl Files {
         self.path.join(VOLUMES).join(name)
     }
 
-    /// The path of something in a volume (`subPath`), which is made as a directory where it is missing and `may_make`.
-    ///
-    /// Symbolic links of the volume are followed inside of it only; the answer has none.
-    pub(super) fn sub_path(&self, name: &str, sub_path: &str, may_make: bool) -> io::Result<PathBuf> {
+    /// Something in a volume (`subPath`), which is made as a directory where it is missing and `may_make`.
+    pub(super) fn sub_path(&self, name: &str, sub_path: &str, may_make: bool) -> io::Result<Found> {
         let volume = self.directory.open_dir(Path::new(VOLUMES).join(name))?;
         if may_make && !volume.exists(sub_path) {
             volume.create_dir_all(sub_path)?;
             volume.set_permissions(sub_path, Permissions::from_mode(0o777))?;
         }
-        let inside = volume.canonicalize(sub_path)?;
-        Ok(self.volume(name).join(inside))
+        beneath::find(&volume, Path::new(sub_path))
     }
 
     /// Writes `/etc/hosts`; answers its path. Containers that have it mounted see the change.
     pub(super) fn hosts(&self, content: &str) -> io::Result<PathBuf> {
         let path = self.path.join(HOSTS);
-        if self.directory.read_to_string(HOSTS).is_ok_and(|there| there == content) {
+        if self.has_hosts(content) {
             return Ok(path);
         }
         // In place: what is mounted is the file itself, not its name.
@@ -120,6 +119,14 @@ impl Files {
         file.write_all(content.as_bytes())?;
         self.directory.set_permissions(HOSTS, Permissions::from_mode(0o644))?;
         Ok(path)
+    }
+
+    /// Containers can write it, and make it as large as they like: no more is read than there should be.
+    fn has_hosts(&self, content: &str) -> bool {
+        let mut there = vec![];
+        let most = content.len() as u64 + 1;
+        let read = self.directory.open(HOSTS).and_then(|file| file.take(most).read_to_end(&mut there));
+        read.is_ok() && there == content.as_bytes()
     }
 
     /// Makes the file for a container's last words; answers its path.

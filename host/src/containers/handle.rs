@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::PodStatus;
+use k8s_openapi::api::core::v1::{Pod, PodStatus};
+use pluglet_model::pod::Volume;
 use pluglet_model::runtime::{ContainerState, ContainerStatus, PodContents};
 use pluglet_model::{PodKey, PodPlan};
 use pluglet_rules::runtime::status::newest_first;
@@ -30,6 +31,10 @@ pub(super) struct Handle {
 pub(super) struct Orders {
     /// The pod, as it is to be from now on.
     pub(super) plan: Option<Arc<PodPlan>>,
+    /// The pod as the API server has it, where no plan of it was made yet.
+    pub(super) recalled: Option<Arc<Pod>>,
+    /// New content of its volumes, by name.
+    pub(super) volumes: BTreeMap<String, Volume>,
     /// All that the engine has of it, as it was just listed.
     pub(super) contents: Option<PodContents>,
     /// Containers or sandboxes of which something has become.

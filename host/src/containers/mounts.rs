@@ -1,20 +1,19 @@
 //! What a container gets to see of files.
 //!
-//! In: its volume mounts, the pod's directory, the operator's grants. Out: [`Mount`]s for the engine, or why there are none. Invariant: every path that is handed out
-//! lies in the pod's directory or below a granted `hostPath`, links resolved.
+//! In: its volume mounts, the pod's directory, the operator's grants. Out: [`Mounts`] for the engine, or why there are none. Invariant: every path that is handed out
+//! means something in the pod's directory or below a granted `hostPath`, whatever links are made in the meantime, see [`beneath`].
 
-use std::fs::FileType;
 use std::io;
-use std::os::unix::fs::FileTypeExt as _;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use cap_std::ambient_authority;
-use cap_std::fs::Dir;
+use cap_std::fs::{Dir, FileType, FileTypeExt as _, OpenOptions};
 use k8s_openapi::api::core::v1::{Container, HostPathVolumeSource, PodSpec, Volume, VolumeMount};
 use pluglet_model::runtime::{Mount, MountSource, Propagation};
 use pluglet_rules::grants::Grants;
 use pluglet_rules::runtime::sandbox::is_in_memory;
 
+use super::beneath::{self, Found};
 use super::files::Files;
 
 const ETC_HOSTS: &str = "/etc/hosts";
@@ -43,6 +42,14 @@ pub(super) enum MountError {
 }
 
 /// All mounts of one run of a container.
+#[derive(Default)]
+pub(super) struct Mounts {
+    pub(super) list: Vec<Mount>,
+    /// Handles that paths in the list go through: to be kept until the container has been started.
+    pub(super) held: Vec<OwnedFd>,
+}
+
+/// Makes them.
 pub(super) fn of(
     spec: &PodSpec,
     container: &Container,
@@ -50,22 +57,22 @@ pub(super) fn of(
     files: &Files,
     grants: &Grants,
     hosts: Option<&Path>,
-) -> Result<Vec<Mount>, MountError> {
-    let mut mounts = vec![];
+) -> Result<Mounts, MountError> {
+    let mut mounts = Mounts::default();
     for mount in container.volume_mounts.iter().flatten() {
-        mounts.push(volume_mount(spec, mount, files, grants)?);
+        mounts.add(spec, mount, files, grants)?;
     }
     if let Some(device) = container.volume_devices.iter().flatten().next() {
         return Err(MountError::Unsupported { volume: device.name.clone(), what: "a block device" });
     }
     let taken = |path: &str| container.volume_mounts.iter().flatten().any(|mount| mount.mount_path == path);
     if let Some(hosts) = hosts.filter(|_| !taken(ETC_HOSTS)) {
-        mounts.push(plain(ETC_HOSTS, hosts.to_owned()));
+        mounts.list.push(plain(ETC_HOSTS, hosts.to_owned()));
     }
     let log = container.termination_message_path.as_deref().filter(|path| !path.is_empty()).unwrap_or(TERMINATION_LOG);
     if !taken(log) {
         let path = files.termination_log(&container.name, attempt).map_err(MountError::Files)?;
-        mounts.push(plain(log, path));
+        mounts.list.push(plain(log, path));
     }
     Ok(mounts)
 }
@@ -75,29 +82,90 @@ fn plain(at: &str, path: PathBuf) -> Mount {
     Mount { container_path: at.to_owned(), source, read_only: false, propagation: Propagation::Private }
 }
 
-fn volume_mount(spec: &PodSpec, mount: &VolumeMount, files: &Files, grants: &Grants) -> Result<Mount, MountError> {
-    let volume = spec.volumes.iter().flatten().find(|volume| volume.name == mount.name);
-    let volume = volume.ok_or_else(|| MountError::Unknown(mount.name.clone()))?;
-    let sub_path = mount.sub_path.as_deref().filter(|sub_path| !sub_path.is_empty());
-    let mut read_only = mount.read_only == Some(true);
-    let source = if is_in_memory(volume) {
-        MountSource::Memory { volume: volume.name.clone(), directory: sub_path.unwrap_or_default().to_owned() }
-    } else if volume.empty_dir.is_some() {
-        path(inside(files, volume, sub_path, !read_only)?)
-    } else if made_by_host(volume) {
-        read_only = true;
-        path(inside(files, volume, sub_path, false)?)
-    } else if let Some(host) = &volume.host_path {
-        path(host_path(volume, host, sub_path, grants)?)
-    } else {
-        return Err(MountError::Unsupported { volume: volume.name.clone(), what: "its kind" });
-    };
-    let propagation = match mount.mount_propagation.as_deref() {
-        Some("HostToContainer") => Propagation::HostToContainer,
-        Some("Bidirectional") => Propagation::Bidirectional,
-        _ => Propagation::Private,
-    };
-    Ok(Mount { container_path: mount.mount_path.clone(), source, read_only, propagation })
+impl Mounts {
+    fn add(&mut self, spec: &PodSpec, mount: &VolumeMount, files: &Files, grants: &Grants) -> Result<(), MountError> {
+        let volume = spec.volumes.iter().flatten().find(|volume| volume.name == mount.name);
+        let volume = volume.ok_or_else(|| MountError::Unknown(mount.name.clone()))?;
+        if mount.recursive_read_only.as_deref() == Some("Enabled") {
+            return Err(MountError::Unsupported { volume: mount.name.clone(), what: "recursiveReadOnly: Enabled" });
+        }
+        let sub_path = mount.sub_path.as_deref().filter(|sub_path| !sub_path.is_empty());
+        let mut read_only = mount.read_only == Some(true);
+        let source = if is_in_memory(volume) {
+            MountSource::Memory { volume: volume.name.clone(), directory: sub_path.unwrap_or_default().to_owned() }
+        } else if volume.empty_dir.is_some() {
+            self.inside(files, volume, sub_path, !read_only)?
+        } else if made_by_host(volume) {
+            read_only = true;
+            self.inside(files, volume, sub_path, false)?
+        } else if let Some(host) = &volume.host_path {
+            self.host_path(volume, host, sub_path, grants)?
+        } else {
+            return Err(MountError::Unsupported { volume: volume.name.clone(), what: "its kind" });
+        };
+        let propagation = match mount.mount_propagation.as_deref() {
+            Some("HostToContainer") => Propagation::HostToContainer,
+            Some("Bidirectional") => Propagation::Bidirectional,
+            _ => Propagation::Private,
+        };
+        self.list.push(Mount { container_path: mount.mount_path.clone(), source, read_only, propagation });
+        Ok(())
+    }
+
+    fn hold(&mut self, found: Found) -> MountSource {
+        let (means, handle) = found.into_path();
+        self.held.push(handle);
+        path(means)
+    }
+
+    fn inside(
+        &mut self,
+        files: &Files,
+        volume: &Volume,
+        sub_path: Option<&str>,
+        may_make: bool,
+    ) -> Result<MountSource, MountError> {
+        let Some(sub_path) = sub_path else { return Ok(path(files.volume(&volume.name))) };
+        let found = files.sub_path(&volume.name, sub_path, may_make).map_err(|source| MountError::Path {
+            volume: volume.name.clone(),
+            path: format!("subPath {sub_path}"),
+            source,
+        })?;
+        Ok(self.hold(found))
+    }
+
+    /// A path of the machine, found in the granted directory and checked against its type.
+    fn host_path(
+        &mut self,
+        volume: &Volume,
+        host: &HostPathVolumeSource,
+        sub_path: Option<&str>,
+        grants: &Grants,
+    ) -> Result<MountSource, MountError> {
+        let name = &volume.name;
+        let asked = Path::new(&host.path);
+        let grant = grants.host_path(asked);
+        let not_granted = || MountError::NotGranted { volume: name.clone(), path: host.path.clone() };
+        let grant = grant.ok_or_else(not_granted)?;
+        let failed = |source| MountError::Path { volume: name.clone(), path: host.path.clone(), source };
+        let root = beneath::open(&grant.path).map_err(failed)?;
+        let inside = asked.strip_prefix(&grant.path).unwrap_or(asked);
+        let inside = if inside.as_os_str().is_empty() { Path::new(".") } else { inside };
+        make(&root, inside, host.type_.as_deref(), grant.read_only).map_err(failed)?;
+        let found = beneath::find(&root, inside).map_err(failed)?;
+        if let Some(expected) = expected(host.type_.as_deref(), found.kind) {
+            return Err(MountError::Type { volume: name.clone(), path: host.path.clone(), expected });
+        }
+        let Some(sub_path) = sub_path else { return Ok(self.hold(found)) };
+        let whole = inside.join(sub_path);
+        let failed =
+            |source| MountError::Path { volume: name.clone(), path: format!("{sub_path} in {}", host.path), source };
+        make(&root, &whole, Some("DirectoryOrCreate"), grant.read_only).map_err(failed)?;
+        // Beneath the volume, not the grant.
+        let volume_root = root.open_dir(inside).map_err(failed)?;
+        let found = beneath::find(&volume_root, Path::new(sub_path)).map_err(failed)?;
+        Ok(self.hold(found))
+    }
 }
 
 /// Whether its files come with the plan.
@@ -112,78 +180,27 @@ fn path(path: PathBuf) -> MountSource {
     MountSource::Path(path.to_string_lossy().into_owned())
 }
 
-fn inside(files: &Files, volume: &Volume, sub_path: Option<&str>, may_make: bool) -> Result<PathBuf, MountError> {
-    let Some(sub_path) = sub_path else { return Ok(files.volume(&volume.name)) };
-    files.sub_path(&volume.name, sub_path, may_make).map_err(|source| MountError::Path {
-        volume: volume.name.clone(),
-        path: format!("subPath {sub_path}"),
-        source,
-    })
+/// Makes what is missing and may be made (`pkg/volume/hostpath`). Without a type an engine makes a directory of it, as the kubelet's does.
+fn make(root: &Dir, path: &Path, kind: Option<&str>, read_only: bool) -> io::Result<()> {
+    if read_only || root.exists(path) {
+        return Ok(());
+    }
+    match kind.unwrap_or_default() {
+        "" | "DirectoryOrCreate" => root.create_dir_all(path),
+        "FileOrCreate" => root.open_with(path, OpenOptions::new().write(true).create_new(true)).map(drop),
+        _ => Ok(()),
+    }
 }
 
-/// A path of the machine: checked against its type, resolved, and checked against the grants once more, since a link may lead anywhere.
-fn host_path(
-    volume: &Volume,
-    host: &HostPathVolumeSource,
-    sub_path: Option<&str>,
-    grants: &Grants,
-) -> Result<PathBuf, MountError> {
-    let granted = Path::new(&host.path);
-    let not_granted =
-        |path: &Path| MountError::NotGranted { volume: volume.name.clone(), path: path.display().to_string() };
-    let grant = grants.host_path(granted).ok_or_else(|| not_granted(granted))?;
-    let failed = |source| MountError::Path { volume: volume.name.clone(), path: host.path.clone(), source };
-    // A link on the way may lead anywhere: nothing is made behind one that leads out.
-    let there = granted.ancestors().find(|ancestor| ancestor.exists()).unwrap_or(granted);
-    let beginning = std::fs::canonicalize(there).map_err(failed)?;
-    if there.starts_with(&grant.path) {
-        grants.host_path(&beginning).ok_or_else(|| not_granted(&beginning))?;
-    }
-    let expected = make_or_check(host).map_err(failed)?;
-    if let Some(expected) = expected {
-        return Err(MountError::Type { volume: volume.name.clone(), path: host.path.clone(), expected });
-    }
-    let whole = match sub_path {
-        None => granted.to_owned(),
-        Some(sub_path) => below(granted, sub_path, !grant.read_only).map_err(|source| MountError::Path {
-            volume: volume.name.clone(),
-            path: format!("{} in {}", sub_path, host.path),
-            source,
-        })?,
+/// What should be there by its type, where something else is.
+fn expected(kind: Option<&str>, found: FileType) -> Option<&'static str> {
+    let (expected, fits) = match kind.unwrap_or_default() {
+        "Directory" | "DirectoryOrCreate" => ("a directory", found.is_dir()),
+        "File" | "FileOrCreate" => ("a file", found.is_file()),
+        "Socket" => ("a socket", found.is_socket()),
+        "CharDevice" => ("a character device", found.is_char_device()),
+        "BlockDevice" => ("a block device", found.is_block_device()),
+        _ => return None,
     };
-    let real = std::fs::canonicalize(&whole).map_err(failed)?;
-    grants.host_path(&real).map(|_| real.clone()).ok_or_else(|| not_granted(&real))
-}
-
-/// Something in a directory of the machine, made as a directory where it is missing and `may_make`. Links are followed inside of it only.
-fn below(directory: &Path, sub_path: &str, may_make: bool) -> io::Result<PathBuf> {
-    let inside = Dir::open_ambient_dir(directory, ambient_authority())?;
-    if may_make && !inside.exists(sub_path) {
-        inside.create_dir_all(sub_path)?;
-    }
-    Ok(directory.join(inside.canonicalize(sub_path)?))
-}
-
-/// `DirectoryOrCreate` and the others (`pkg/volume/hostpath`). Answers what should be there where something else is.
-fn make_or_check(host: &HostPathVolumeSource) -> io::Result<Option<&'static str>> {
-    let path = Path::new(&host.path);
-    let kind = host.type_.as_deref().unwrap_or_default();
-    if !path.exists() {
-        match kind {
-            // Without a type an engine makes a directory of it, as the kubelet's does.
-            "" | "DirectoryOrCreate" => std::fs::create_dir_all(path)?,
-            "FileOrCreate" => drop(std::fs::File::create(path)?),
-            _ => {}
-        }
-    }
-    let (expected, fits): (_, fn(&FileType) -> bool) = match kind {
-        "Directory" | "DirectoryOrCreate" => ("a directory", FileType::is_dir),
-        "File" | "FileOrCreate" => ("a file", FileType::is_file),
-        "Socket" => ("a socket", |kind| kind.is_socket()),
-        "CharDevice" => ("a character device", |kind| kind.is_char_device()),
-        "BlockDevice" => ("a block device", |kind| kind.is_block_device()),
-        _ => return Ok(None),
-    };
-    let found = std::fs::metadata(path)?.file_type();
-    Ok((!fits(&found)).then_some(expected))
+    (!fits).then_some(expected)
 }

@@ -4,20 +4,20 @@
 //! pull, a hook, a pause) is given up when the pod is to end, and what has begun in the engine is found again by the look that follows.
 
 mod acting;
+mod budget;
 mod hooks;
 mod images;
 mod looking;
 mod starting;
 mod stopping;
 
-pub(super) use acting::owner;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::PodStatus;
+use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use pluglet_model::PodPlan;
+use pluglet_model::pod::Volume;
 use pluglet_model::provider::ProviderEvent;
 use pluglet_model::runtime::PodContents;
 use pluglet_rules::lifecycle::Verdicts;
@@ -29,6 +29,7 @@ use tracing::debug;
 use super::Tools;
 use super::files::Files;
 use super::handle::{Handle, Shown};
+use budget::Budget;
 use images::Pulls;
 
 /// Between two tries at something that failed; doubles.
@@ -40,6 +41,8 @@ pub(super) struct Worker {
     handle: Arc<Handle>,
     tools: Arc<Tools>,
     plan: Option<Arc<PodPlan>>,
+    /// The pod as the API server has it, where nobody has resolved it for this process: enough to stop it as it should be.
+    recalled: Option<Arc<Pod>>,
     /// Of which plan the files are written.
     files: Option<(Arc<PodPlan>, Arc<Files>)>,
     contents: PodContents,
@@ -56,6 +59,10 @@ pub(super) struct Worker {
     failures: u32,
     /// Last told.
     told: Option<PodStatus>,
+    /// The least number of the next run, where a rule has removed all runs before.
+    counts: BTreeMap<String, u32>,
+    /// What may still be told by events.
+    budget: Budget,
     /// Containers that could not be started.
     tried: BTreeSet<String>,
     /// Pauses that were told, by container and attempt.
@@ -90,6 +97,7 @@ impl Worker {
             handle,
             tools,
             plan: None,
+            recalled: None,
             files: None,
             contents,
             known: false,
@@ -100,6 +108,8 @@ impl Worker {
             pulls: Pulls::default(),
             failures: 0,
             told: None,
+            counts: BTreeMap::new(),
+            budget: Budget::full(Instant::now()),
             tried: BTreeSet::new(),
             told_back_off: BTreeSet::new(),
         }
@@ -131,6 +141,8 @@ impl Worker {
             }
             Err(error) => {
                 let pause = self.pause_after_failure();
+                // A call that was given up may have taken effect.
+                self.known = false;
                 debug!(pod = %self.handle.key, uid = %self.handle.key.uid, %error, ?pause, "not in step with the engine");
                 Again::At(Instant::now() + pause)
             }
@@ -153,8 +165,14 @@ impl Worker {
 
     fn take_orders(&mut self) {
         let orders = self.handle.take();
+        if orders.recalled.is_some() {
+            self.recalled = orders.recalled;
+        }
         if let Some(plan) = orders.plan {
             self.plan = Some(plan);
+        }
+        if let Some(plan) = self.plan.as_ref().filter(|_| !orders.volumes.is_empty()) {
+            self.plan = Some(Arc::new(with_volumes(plan, orders.volumes)));
         }
         if let Some(contents) = orders.contents {
             self.saw(contents);
@@ -169,6 +187,11 @@ impl Worker {
         for id in orders.started {
             self.verdicts.startup.insert(id, true);
         }
+    }
+
+    /// What is known of the pod.
+    fn pod(&self) -> Option<&Pod> {
+        self.plan.as_ref().map(|plan| &*plan.pod).or(self.recalled.as_deref())
     }
 
     fn pause_after_failure(&mut self) -> Duration {
@@ -190,13 +213,18 @@ impl Worker {
     }
 
     /// An event on a container, or on the pod.
-    async fn record(&self, container: Option<&str>, warning: bool, reason: &str, message: impl Into<String>) {
+    async fn record(&mut self, container: Option<&str>, warning: bool, reason: &str, message: impl Into<String>) {
+        let message = message.into();
+        if !self.budget.take(Instant::now()) {
+            debug!(pod = %self.handle.key, uid = %self.handle.key.uid, reason, message, "too many events: not told");
+            return;
+        }
         let event = ProviderEvent::PodEvent {
             key: self.handle.key.clone(),
             container: container.map(str::to_owned),
             warning,
             reason: reason.to_owned(),
-            message: message.into(),
+            message,
         };
         self.send(event).await;
     }
@@ -205,6 +233,14 @@ impl Worker {
         // Nobody listens any more once the process drains.
         self.tools.events.send(event).await.ok();
     }
+}
+
+/// The plan with these volumes in place of its own of the same names.
+fn with_volumes(plan: &PodPlan, volumes: BTreeMap<String, Volume>) -> PodPlan {
+    let mut plan = plan.clone();
+    plan.volumes.retain(|volume| !volumes.contains_key(&volume.name));
+    plan.volumes.extend(volumes.into_values());
+    plan
 }
 
 #[cfg(test)]

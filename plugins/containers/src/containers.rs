@@ -8,9 +8,9 @@ use crate::answer::{Failure, Meaning, NO_IMAGE};
 use crate::client::{Client, Dialect, send};
 use crate::config::Config;
 use crate::create::container::{Context, body};
-use crate::create::{mounts, resources};
+use crate::create::resources;
 use crate::labels::Kind;
-use crate::{directories, names, sandboxes, status, volumes};
+use crate::{names, sandboxes, status};
 
 /// Make a container in a sandbox; answers its id.
 pub(crate) async fn create(
@@ -22,10 +22,8 @@ pub(crate) async fn create(
 ) -> Result<String> {
     let config = &ContainerConfig { resources: engine.resources(&config.resources), ..config.clone() };
     let cgroup_parent = engine.cgroup_parent.as_deref();
-    directories::ensure(client, sandbox_id, sandbox, config).await?;
-    let places = volumes::places(client, &sandbox.pod, &mounts::with_directories(&config.mounts)).await?;
     let owner = &client.owner;
-    let context = Context { dialect: client.dialect(), owner, cgroup_parent, sandbox_id, sandbox, places: &places };
+    let context = Context { dialect: client.dialect(), owner, cgroup_parent, sandbox_id, sandbox };
     let body = body(&context, config)?.to_string();
     let name = names::container(&config.name, &sandbox.pod, config.attempt);
     match sandboxes::create_named(client, &name, &body).await {

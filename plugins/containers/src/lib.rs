@@ -9,7 +9,6 @@ mod config;
 mod containers;
 mod create;
 mod decode;
-mod directories;
 mod engine;
 mod events;
 mod exec;
@@ -42,7 +41,7 @@ pluglet_sdk::export!(pluglet_sdk::Containers<Engine>, {
     endpoints: [{
         name: "engine",
         why: "the container engine that runs the pods; who may use its socket can do anything on its machine",
-        methods: ["GET", "HEAD", "POST", "PUT", "DELETE"],
+        methods: ["GET", "POST", "DELETE"],
         paths: [
             "/version",
             "/*/info",

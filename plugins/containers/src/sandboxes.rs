@@ -65,7 +65,14 @@ pub(crate) async fn create(
         Err(failure) => return Err(failure.refusal()),
     };
     // One that runs already answers so.
-    send(client.post(&format!("/containers/{id}/start"))).await.map_err(Failure::refusal)?;
+    if let Err(failure) = send(client.post(&format!("/containers/{id}/start"))).await {
+        // One that cannot be started would be left, and another made, at each try.
+        let left = send(client.delete(&format!("/containers/{id}?force=1&v=1"))).await;
+        if let Err(left) = left {
+            client.host.warn(format!("sandbox {id}, which cannot be started, is left: {}", Error::from(left)));
+        }
+        return Err(failure.refusal());
+    }
     Ok(status::sandbox(&client.inspect_kind(&id, Kind::Sandbox).await?))
 }
 

@@ -3,7 +3,6 @@
 //! In: volumes of sandboxes. Out: tmpfs volumes of the engine. Invariant: a volume is made before the sandbox that holds it and removed after it; one
 //! that is not ours is never used and never removed.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use pluglet_sdk::{Error, MemoryVolume, PodRef, Result};
@@ -25,7 +24,6 @@ const PAUSE: Duration = Duration::from_millis(200);
 #[serde(default, rename_all = "PascalCase")]
 struct Volume {
     name: String,
-    mountpoint: String,
     #[serde(deserialize_with = "or_default")]
     labels: Labels,
 }
@@ -50,20 +48,6 @@ pub(crate) async fn ensure(client: &Client, pod: &PodRef, volume: &MemoryVolume)
         return Ok(());
     }
     Err(Error::internal(format!("there is a volume {name} that somebody else has made")))
-}
-
-/// Where volumes of a pod are on the machine.
-pub(crate) async fn places(client: &Client, pod: &PodRef, wanted: &BTreeSet<&str>) -> Result<BTreeMap<String, String>> {
-    let mut places = BTreeMap::new();
-    for name in wanted {
-        let volume: Volume =
-            json(client.get(&format!("/volumes/{}", names::volume(pod, name)))).await.map_err(|failure| {
-                let missing = failure.is(Meaning::Missing);
-                if missing { Error::unavailable(format!("volume {name} is gone")) } else { failure.into() }
-            })?;
-        places.insert((*name).to_owned(), volume.mountpoint);
-    }
-    Ok(places)
 }
 
 /// Remove the volumes of a pod, but for those that another sandbox of it has.

@@ -14,6 +14,7 @@ use k8s_openapi::jiff::Timestamp;
 use pluglet_model::runtime::{ContainerState as State, ContainerStatus, PodContents};
 
 use super::container::Kept;
+use super::find;
 use crate::lifecycle::{self, Attempt, Kind, Sandbox, Seen};
 
 /// Scheme of a container's id in statuses.
@@ -46,7 +47,8 @@ pub fn status(pod: Option<&Pod>, contents: &PodContents, notes: &Notes) -> PodSt
             Some(spec) => of_spec(spec, kind),
             None => of_attempts(&attempts, kind),
         };
-        let statuses: Vec<_> = named.into_iter().map(|named| of_container(named, &attempts, notes)).collect();
+        let again = |name: &str, code| pod.is_none_or(|pod| starts_again(pod, name, code));
+        let statuses: Vec<_> = named.into_iter().map(|named| of_container(named, &attempts, notes, &again)).collect();
         (!statuses.is_empty()).then_some(statuses)
     };
     let addresses = addresses(contents);
@@ -133,7 +135,12 @@ pub fn seen(contents: &PodContents) -> Seen {
 /// Where an engine has lost it: 128 + SIGKILL, as a kubelet says.
 const UNKNOWN_CODE: i32 = 137;
 
-fn of_container(named: Named<'_>, attempts: &[&ContainerStatus], notes: &Notes) -> ApiStatus {
+fn of_container(
+    named: Named<'_>,
+    attempts: &[&ContainerStatus],
+    notes: &Notes,
+    again: &dyn Fn(&str, i32) -> bool,
+) -> ApiStatus {
     let (name, image) = named;
     let mut own = attempts.iter().filter(|attempt| attempt.name == name);
     let (latest, before) = (own.next(), own.next());
@@ -157,7 +164,8 @@ fn of_container(named: Named<'_>, attempts: &[&ContainerStatus], notes: &Notes) 
         State::Exited => {
             let ended = terminated(latest, notes);
             // It will be started again: its end is its last state by now.
-            if let Some(note) = note {
+            let code = latest.exit_code.unwrap_or(UNKNOWN_CODE);
+            if let Some(note) = note.filter(|_| again(name, code)) {
                 status.last_state = Some(ended);
                 status.state = Some(waiting(note));
             } else {
@@ -168,6 +176,14 @@ fn of_container(named: Named<'_>, attempts: &[&ContainerStatus], notes: &Notes) 
         State::Created | State::Unknown => status.state = note.map(waiting),
     }
     status
+}
+
+/// Whether a container that has ended with this code is started again.
+fn starts_again(pod: &Pod, name: &str, code: i32) -> bool {
+    let found = pod.spec.as_ref().and_then(|spec| Some((spec, find(spec, name)?)));
+    found.is_some_and(|(spec, (kind, container))| {
+        kind != Kind::Ephemeral && lifecycle::restart::after_exit(spec, &container, code)
+    })
 }
 
 fn waiting(note: &Waiting) -> ContainerState {

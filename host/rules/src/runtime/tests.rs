@@ -48,6 +48,7 @@ fn made(
         addresses: &addresses,
         mounts: &[],
         pause: Some(Duration::from_secs(10)),
+        borrowed: false,
         target: None,
         node_memory: 8 * GI,
     })
@@ -293,6 +294,9 @@ fn one_that_waits_for_its_next_run_shows_why_and_its_end_as_the_last_state() {
     let waits = status(Some(&pod(&json!({}))), &there, &notes).container_statuses.unwrap().remove(0);
     assert_eq!(waits.state.unwrap().waiting.unwrap().reason.as_deref(), Some("CrashLoopBackOff"));
     assert_eq!(waits.last_state.unwrap().terminated.unwrap().exit_code, 0);
+    let once = pod(&json!({"restartPolicy": "Never"}));
+    let ended = status(Some(&once), &there, &notes).container_statuses.unwrap().remove(0);
+    assert!(ended.state.unwrap().terminated.is_some(), "it is not started again, whatever was said before");
 }
 
 #[test]

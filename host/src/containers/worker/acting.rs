@@ -78,7 +78,7 @@ impl Worker {
 
     /// How long the pod's containers have to stop.
     pub(super) fn grace(&self) -> Duration {
-        let spec = self.plan.as_ref().and_then(|plan| plan.pod.spec.as_ref());
+        let spec = self.pod().and_then(|pod| pod.spec.as_ref());
         let seconds = spec.and_then(|spec| spec.termination_grace_period_seconds).unwrap_or(30);
         Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
     }
@@ -86,8 +86,8 @@ impl Worker {
     async fn make_sandbox(&mut self, plan: &Arc<PodPlan>, attempt: u32) -> Result<Again, Error> {
         if let Err(problem) = self.files(plan).await {
             let message = format!("the pod's volumes cannot be made: {problem}");
-            self.record(None, true, "FailedMount", message).await;
-            return Ok(Again::At(Instant::now() + self.pause_after_failure()));
+            self.record(None, true, "FailedMount", message.clone()).await;
+            return Err(Error::Internal(message));
         }
         if attempt > 0 {
             let message = "Pod sandbox changed, it will be killed and re-created.";
@@ -127,12 +127,12 @@ impl Worker {
     }
 
     async fn reset(&mut self, id: &str) -> Result<(), Error> {
-        let key = self.handle.key.clone();
-        let running = self.contents.containers.iter().any(|it| it.id == id && it.state == ContainerState::Running);
-        if running {
-            done(self.tools.runtime.stop_container(&key, id, self.grace()).await)?;
+        // Killed if it runs, without grace: a rule has said that the pod begins anew (KEP-5532).
+        done(self.tools.runtime.remove_container(&self.handle.key, id).await)?;
+        if let Some(removed) = self.contents.containers.iter().find(|container| container.id == id) {
+            let next = self.counts.entry(removed.name.clone()).or_default();
+            *next = (*next).max(removed.attempt.saturating_add(1));
         }
-        done(self.tools.runtime.remove_container(&key, id).await)?;
         self.contents.containers.retain(|container| container.id != id);
         Ok(())
     }
@@ -163,6 +163,20 @@ impl Worker {
             done(self.tools.runtime.remove_container(&plan.key, &id).await)?;
             self.contents.containers.retain(|container| container.id != id);
         }
+        self.forget_old_sandboxes(plan).await
+    }
+
+    /// Those that a newer one has replaced, once no container of theirs is kept.
+    async fn forget_old_sandboxes(&mut self, plan: &Arc<PodPlan>) -> Result<(), Error> {
+        let newest = self.contents.sandboxes.iter().map(|sandbox| sandbox.attempt).max();
+        let in_use = |id: &str| self.contents.containers.iter().any(|container| container.sandbox_id == id);
+        let old =
+            self.contents.sandboxes.iter().filter(|sandbox| Some(sandbox.attempt) != newest && !in_use(&sandbox.id));
+        let old: Vec<String> = old.map(|sandbox| sandbox.id.clone()).collect();
+        for id in old {
+            done(self.tools.runtime.remove_sandbox(&plan.key, &id).await)?;
+            self.contents.sandboxes.retain(|sandbox| sandbox.id != id);
+        }
         Ok(())
     }
 }
@@ -176,7 +190,7 @@ pub(super) fn done(outcome: Result<(), Error>) -> Result<(), Error> {
 }
 
 /// Writes all volumes of a plan.
-pub(super) fn write(files: &Files, plan: &PodPlan) -> std::io::Result<()> {
+fn write(files: &Files, plan: &PodPlan) -> std::io::Result<()> {
     let Some(spec) = &plan.pod.spec else { return Ok(()) };
     let owner = owner(spec);
     for volume in spec.volumes.iter().flatten() {
@@ -194,7 +208,7 @@ pub(super) fn write(files: &Files, plan: &PodPlan) -> std::io::Result<()> {
 }
 
 /// Whose a pod's files are.
-pub(in crate::containers) fn owner(spec: &k8s_openapi::api::core::v1::PodSpec) -> Owner {
+fn owner(spec: &k8s_openapi::api::core::v1::PodSpec) -> Owner {
     let context = spec.security_context.as_ref();
     let of_pod = context.and_then(|context| context.run_as_user);
     let users = spec

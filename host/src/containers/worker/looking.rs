@@ -2,6 +2,8 @@
 //!
 //! In: the runtime. Out: [`PodContents`], last words, a status. Invariant: what has changed is asked for one by one; what is in doubt is listed whole.
 
+use std::time::Duration;
+
 use k8s_openapi::api::core::v1::{PodIP, PodStatus};
 use pluglet_model::provider::{Error, LogItem, LogRequest};
 use pluglet_model::runtime::{ContainerState, ContainerStatus, PodContents};
@@ -9,12 +11,15 @@ use pluglet_rules::runtime::container::Kept as _;
 use pluglet_rules::runtime::status;
 
 use futures::StreamExt as _;
+use tokio::time::timeout;
 
 use super::Worker;
 
 /// The kubelet's bounds for the end of a log that stands for a termination message.
 const LOG_LINES: u64 = 80;
 const LOG_BYTES: usize = 2048;
+/// Nothing else is done for the pod meanwhile.
+const LOG_TIME: Duration = Duration::from_secs(5);
 
 impl Worker {
     /// Takes a whole list for true.
@@ -80,7 +85,8 @@ impl Worker {
         if !words.is_empty() || container.exit_code == Some(0) || !container.falls_back_to_logs() {
             return if words.is_empty() { container.message.clone() } else { words };
         }
-        self.end_of_log(&container.id).await.unwrap_or_default()
+        // Of an engine that reads a log from its beginning, that may be long.
+        timeout(LOG_TIME, self.end_of_log(&container.id)).await.ok().flatten().unwrap_or_default()
     }
 
     async fn end_of_log(&self, id: &str) -> Option<String> {
@@ -100,7 +106,7 @@ impl Worker {
 
     /// How the pod is, for the API server.
     pub(super) fn status(&self) -> PodStatus {
-        let pod = self.plan.as_ref().map(|plan| &*plan.pod);
+        let pod = self.pod();
         let mut status = status::status(pod, &self.contents, &self.notes);
         let spec = pod.and_then(|pod| pod.spec.as_ref());
         let on_host = spec.is_some_and(|spec| spec.host_network == Some(true));

@@ -13,8 +13,8 @@ use pluglet_model::provider::Error;
 use pluglet_model::runtime::{ContainerState, ContainerStatus};
 use pluglet_rules::lifecycle::termination;
 use pluglet_rules::runtime::find;
-use tokio::time::{Instant, sleep, timeout_at};
-use tracing::debug;
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tracing::warn;
 
 use super::acting::done;
 use super::hooks::Hook;
@@ -29,43 +29,42 @@ impl Worker {
     /// Stops and removes all of the pod, however often that takes.
     pub(super) async fn remove(&mut self, by: Instant) {
         let mut by = by;
-        while let Err(error) = self.try_to_remove(by).await {
+        while let Err(error) = Box::pin(self.try_to_remove(by)).await {
             let pause = self.pause_after_failure();
-            debug!(pod = %self.handle.key, uid = %self.handle.key.uid, %error, ?pause, "not removed yet");
+            warn!(pod = %self.handle.key, uid = %self.handle.key.uid, %error, ?pause, "not removed yet");
             self.known = false;
-            sleep(pause).await;
+            // A shorter grace is a reason to look again at once.
+            timeout(pause, self.handle.ends_before(by)).await.ok();
             by = self.handle.delete_by().unwrap_or(by);
-        }
-        let (state, uid) = (self.tools.state_dir.clone(), self.handle.key.uid.clone());
-        let removed = tokio::task::spawn_blocking(move || Files::remove(&state, &uid)).await;
-        if let Ok(Err(error)) = removed {
-            tracing::warn!(pod = %self.handle.key, uid = %self.handle.key.uid, %error, "the pod's files are not removed");
         }
     }
 
     async fn try_to_remove(&mut self, by: Instant) -> Result<(), Error> {
-        // What was under way when the pod was to end may have taken effect since.
-        self.known = false;
         self.look().await?;
-        self.stop_all(by).await?;
-        self.known = false;
+        self.stop_containers(by).await?;
+        // Their ends.
         self.look().await?;
         if !self.contents.containers.is_empty() {
             self.notes.waiting.clear();
             self.tell().await;
         }
         let key = self.handle.key.clone();
-        for sandbox in std::mem::take(&mut self.contents.sandboxes) {
-            done(self.tools.runtime.remove_sandbox(&key, &sandbox.id).await)?;
+        let gone: Vec<String> = self.contents.sandboxes.iter().map(|sandbox| sandbox.id.clone()).collect();
+        for id in &gone {
+            done(self.tools.runtime.remove_sandbox(&key, id).await)?;
         }
-        let left = self.tools.runtime.pod(&key).await?;
-        for container in &left.containers {
+        let containers = self.contents.containers.iter().filter(|container| !gone.contains(&container.sandbox_id));
+        for container in containers {
             done(self.tools.runtime.remove_container(&key, &container.id).await)?;
         }
-        for sandbox in &left.sandboxes {
-            done(self.tools.runtime.remove_sandbox(&key, &sandbox.id).await)?;
-        }
-        Ok(())
+        self.remove_files().await
+    }
+
+    async fn remove_files(&self) -> Result<(), Error> {
+        let (state, uid) = (self.tools.state_dir.clone(), self.handle.key.uid.clone());
+        let removed = tokio::task::spawn_blocking(move || Files::remove(&state, &uid)).await;
+        let failed = |error: String| Error::Internal(format!("the pod's files are not removed: {error}"));
+        removed.map_err(|error| failed(error.to_string()))?.map_err(|error| failed(error.to_string()))
     }
 
     /// Stops all containers, sidecars last, then the sandboxes.
@@ -105,7 +104,8 @@ impl Worker {
                 // Cancel-safe: the next round looks at the moment again.
                 sooner = shortened(&handle, by) => {
                     by = sooner;
-                    for container in &left {
+                    // Those whose turn has not come have it in the next round.
+                    for container in left.iter().filter(|container| told.contains(&container.id)) {
                         stopping.push(Ending { hook: None, id: container.id.clone(), by }.run(self.tools.clone(), handle.clone()));
                     }
                 }
@@ -116,7 +116,7 @@ impl Worker {
 
     /// Those whose turn it is. After the grace period it is everybody's.
     fn may_stop<'a>(&self, left: &'a [ContainerStatus], by: Instant) -> Vec<&'a ContainerStatus> {
-        let spec = self.plan.as_ref().and_then(|plan| plan.pod.spec.as_ref());
+        let spec = self.pod().and_then(|pod| pod.spec.as_ref());
         let Some(spec) = spec.filter(|_| by > Instant::now()) else { return left.iter().collect() };
         let running: BTreeSet<&str> = left.iter().map(|container| container.name.as_str()).collect();
         let turn = termination::may_stop(spec, &running);
@@ -127,12 +127,17 @@ impl Worker {
     /// Stops one container, its hook first.
     pub(super) async fn stop_container(&mut self, name: &str, id: &str, by: Instant) -> Result<(), Error> {
         let ending = self.end(name, id, by);
-        let (_, outcome) = ending.run(self.tools.clone(), self.handle.clone()).await;
-        done(outcome)
+        let handle = self.handle.clone();
+        tokio::select! {
+            // The pod is to end: it is stopped with the others, in the time that is left then.
+            () = handle.deleted() => Ok(()),
+            // Not given up for anything else.
+            (_, outcome) = ending.run(self.tools.clone(), handle.clone()) => done(outcome),
+        }
     }
 
     fn end(&self, name: &str, id: &str, by: Instant) -> Ending {
-        let spec: Option<&PodSpec> = self.plan.as_ref().and_then(|plan| plan.pod.spec.as_ref());
+        let spec: Option<&PodSpec> = self.pod().and_then(|pod| pod.spec.as_ref());
         let container = spec.and_then(|spec| find(spec, name)).map(|(_, container)| container);
         let hook = container.as_ref().and_then(|container| {
             let handler = container.lifecycle.as_ref()?.pre_stop.as_ref()?;

@@ -52,6 +52,14 @@ impl Test {
     }
 
     fn on(engine: Arc<Engine>, spec: &Value) -> Self {
+        let test = Self::adopted(engine);
+        let plan = plan(spec);
+        test.handle.order(|orders| orders.plan = Some(plan));
+        test
+    }
+
+    /// Of a pod that this process has found.
+    fn adopted(engine: Arc<Engine>) -> Self {
         let state = tempfile::tempdir().unwrap();
         let (events, told) = mpsc::channel(1024);
         let handle = Arc::new(Handle::new(PodKey::new("u", "default", "web")));
@@ -59,8 +67,6 @@ impl Test {
         let cancel = CancellationToken::new();
         tokio::task::spawn_local(worker.run(cancel.clone()));
         engine.listen(handle.clone());
-        let plan = plan(spec);
-        handle.order(|orders| orders.plan = Some(plan));
         Self { engine, handle, told, events: vec![], status: PodStatus::default(), _state: state, cancel }
     }
 
@@ -186,8 +192,64 @@ async fn a_hook_and_the_containers_own_end_share_the_grace_and_sidecars_end_last
         test.handle.delete(Instant::now() + Duration::from_secs(30));
         test.until_gone().await;
         let did = test.engine.journal().split_off(before);
-        assert_eq!(did, ["stop other 30", "stop main 18", "stop side 18", "stop sandbox", "remove sandbox"], "{did:?}");
+        assert_eq!(did, ["stop other 30", "stop main 18", "stop side 18", "remove sandbox"], "{did:?}");
         assert!(test.engine.is_empty());
+    });
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_that_ends_right_after_a_restart_has_its_hooks_and_its_order_all_the_same() {
+    local!(async {
+        let hook = json!({"preStop": {"sleep": {"seconds": 5}}});
+        let spec = json!({
+            "initContainers": [{"name": "side", "restartPolicy": "Always"}],
+            "containers": [{"name": "main", "lifecycle": hook}],
+        });
+        let mut test = Test::new(&spec);
+        test.until("all to run", |status| runs("main")(status) && runs("side")(status)).await;
+        test.cancel.cancel();
+        let before = test.engine.journal().len();
+        let mut other = Test::adopted(test.engine.clone());
+        let pod = plan(&spec).pod.clone();
+        other.handle.order(|orders| orders.recalled = Some(pod));
+        other.handle.delete(Instant::now() + Duration::from_secs(30));
+        other.until_gone().await;
+        assert_eq!(other.engine.journal().split_off(before), ["stop main 25", "stop side 25", "remove sandbox"]);
+    });
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_that_is_to_go_does_not_wait_for_a_container_that_is_restarted() {
+    local!(async {
+        let mut test = Test::new(&json!({"containers": [{"name": "main"}]}));
+        test.until("it to run", runs("main")).await;
+        test.engine.ignore_termination();
+        let id = test.handle.running("main").unwrap();
+        test.handle.order(|orders| orders.failed.extend([(id, Duration::from_secs(300))]));
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let begun = Instant::now();
+        test.handle.delete(begun);
+        test.until_gone().await;
+        assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+    });
+}
+
+#[tokio::test(start_paused = true)]
+async fn new_files_reach_a_pod_that_runs() {
+    local!(async {
+        let volumes = json!([{"name": "v", "configMap": {"name": "m"}}]);
+        let mounts = json!([{"name": "v", "mountPath": "/v"}]);
+        let mut test =
+            Test::new(&json!({"volumes": volumes, "containers": [{"name": "main", "volumeMounts": mounts}]}));
+        test.until("it to run", runs("main")).await;
+        let file = pluglet_model::pod::VolumeFile { path: "k".to_owned(), mode: 0o644, bytes: b"new".to_vec() };
+        let volume = pluglet_model::pod::Volume { name: "v".to_owned(), files: vec![file] };
+        test.handle.order(|orders| drop(orders.volumes.insert("v".to_owned(), volume)));
+        let path = test._state.path().join("pods/u/volumes/v/k");
+        while !path.exists() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        assert_eq!(std::fs::read_to_string(path).unwrap(), "new");
     });
 }
 

@@ -19,6 +19,9 @@ impl Actor {
     pub(super) fn begin(&mut self, origin: Origin) {
         let first = self.inputs.borrow_and_update().clone();
         self.seen_report = first.report.as_ref().map_or(0, |report| report.number);
+        if origin == Origin::Adopted && self.pod.get().spec.is_some() {
+            self.shared.provider.recall(&self.key, &self.pod.get());
+        }
         self.look_at_wish(&first);
         self.set_deadline();
         match origin {

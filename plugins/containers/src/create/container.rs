@@ -3,8 +3,6 @@
 //! In: the container as the host describes it, and the sandbox that it joins. Out: the JSON that makes it. Invariant: pure; it has no network, no
 //! host name and no name server of its own.
 
-use std::collections::BTreeMap;
-
 use pluglet_sdk::{ContainerConfig, Result, SandboxConfig};
 use serde_json::{Map, Value, json};
 
@@ -19,8 +17,6 @@ pub(crate) struct Context<'a> {
     pub(crate) cgroup_parent: Option<&'a str>,
     pub(crate) sandbox_id: &'a str,
     pub(crate) sandbox: &'a SandboxConfig,
-    /// Where memory volumes are on the machine, see [`mounts::with_directories`].
-    pub(crate) places: &'a BTreeMap<String, String>,
 }
 
 pub(crate) fn body(context: &Context<'_>, config: &ContainerConfig) -> Result<Value> {
@@ -62,7 +58,7 @@ fn host_config(context: &Context<'_>, config: &ContainerConfig) -> Result<Map<St
         ("IpcMode", json!(ipc)),
         ("PidMode", json!(pid)),
         ("CgroupParent", json!(context.cgroup_parent)),
-        ("Mounts", json!(mounts::body(context.dialect, &sandbox.pod, &config.mounts, context.places)?)),
+        ("Mounts", json!(mounts::body(context.dialect, &sandbox.pod, &config.mounts)?)),
     ]);
     if config.security.read_only_root && context.dialect == Dialect::Podman {
         fields.extend(filled(vec![("Tmpfs", json!(mounts::podman_read_only(&config.mounts)))]));
@@ -79,9 +75,8 @@ mod tests {
     use super::*;
 
     fn made(dialect: Dialect, sandbox: &SandboxConfig, config: &ContainerConfig) -> Value {
-        let (owner, places) = (Owner { cluster: "c".into(), node: "n".into() }, BTreeMap::new());
-        let context =
-            Context { dialect, owner: &owner, cgroup_parent: Some("/pods"), sandbox_id: "s", sandbox, places: &places };
+        let owner = Owner { cluster: "c".into(), node: "n".into() };
+        let context = Context { dialect, owner: &owner, cgroup_parent: Some("/pods"), sandbox_id: "s", sandbox };
         body(&context, config).unwrap()
     }
 

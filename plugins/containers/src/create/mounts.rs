@@ -1,9 +1,9 @@
 //! Files and directories of a container.
 //!
-//! In: mounts as the host describes them. Out: the engines' mounts. Invariant: pure; no directory leads out of its volume, and where a container's
+//! In: mounts as the host describes them. Out: the engines' mounts. Invariant: pure; nothing is bound that a pod could have made into a link, and where a container's
 //! own files are read-only, no engine adds writable ones.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use pluglet_sdk::{Error, Mount, MountSource, PodRef, Propagation, Result};
 use serde_json::{Value, json};
@@ -14,25 +14,10 @@ use crate::names;
 /// Where Podman puts writable tmpfs into a container whose own files are read-only.
 const PODMANS_TMPFS: [&str; 3] = ["/run", "/tmp", "/var/tmp"];
 
-/// The memory volumes of which a directory is mounted: their place on the machine has to be known.
-pub(crate) fn with_directories(mounts: &[Mount]) -> BTreeSet<&str> {
-    let sources = mounts.iter().map(|mount| &mount.source);
-    let volumes = sources.filter_map(|source| match source {
-        MountSource::Memory { volume, directory } if !directory.is_empty() => Some(volume.as_str()),
-        MountSource::Memory { .. } | MountSource::Path(_) => None,
-    });
-    volumes.collect()
-}
-
-/// The engine's mounts. `places` are those of [`with_directories`].
-pub(crate) fn body(
-    dialect: Dialect,
-    pod: &PodRef,
-    mounts: &[Mount],
-    places: &BTreeMap<String, String>,
-) -> Result<Vec<Value>> {
+/// The engine's mounts.
+pub(crate) fn body(dialect: Dialect, pod: &PodRef, mounts: &[Mount]) -> Result<Vec<Value>> {
     let made = mounts.iter().map(|mount| {
-        let made = one(pod, mount, places)?;
+        let made = one(pod, mount)?;
         if dialect == Dialect::Podman {
             check_for_podman(&made)?;
         }
@@ -54,28 +39,26 @@ fn check_for_podman(mount: &Value) -> Result<()> {
     Ok(())
 }
 
-fn one(pod: &PodRef, mount: &Mount, places: &BTreeMap<String, String>) -> Result<Value> {
+fn one(pod: &PodRef, mount: &Mount) -> Result<Value> {
     let (volume, directory) = match &mount.source {
-        MountSource::Path(source) => return Ok(bind(source, mount, Some(propagation(mount)))),
+        MountSource::Path(source) => return Ok(bind(source, mount)),
         MountSource::Memory { volume, directory } => (volume, directory),
     };
-    if directory.is_empty() {
-        return Ok(json!({
-            "Type": "volume",
-            "Source": names::volume(pod, volume),
-            "Target": mount.container_path,
-            "ReadOnly": mount.read_only,
-            // What the image has at that place does not belong into the volume.
-            "VolumeOptions": {"NoCopy": true},
-        }));
+    // The engines' own way to a directory of a volume needs API 1.45 and is silently ignored below it. Binding where the volume is on the machine would have the engine follow
+    // links that the pod has made, to anywhere.
+    if !directory.is_empty() {
+        let what =
+            format!("a subPath ({directory}) of an emptyDir in memory: mount the volume itself, or use one on disk");
+        return Err(Error::Unsupported(what));
     }
-    if directory.split('/').any(|part| part.is_empty() || part == "." || part == "..") {
-        return Err(Error::invalid(format!("{directory:?} is no directory below a volume")));
-    }
-    let place =
-        places.get(volume).ok_or_else(|| Error::internal(format!("the place of volume {volume} is not known")))?;
-    // Docker has its own propagation for what lies among its own files, and takes no other.
-    Ok(bind(&format!("{}/{directory}", place.trim_end_matches('/')), mount, None))
+    Ok(json!({
+        "Type": "volume",
+        "Source": names::volume(pod, volume),
+        "Target": mount.container_path,
+        "ReadOnly": mount.read_only,
+        // What the image has at that place does not belong into the volume.
+        "VolumeOptions": {"NoCopy": true},
+    }))
 }
 
 fn propagation(mount: &Mount) -> &'static str {
@@ -86,15 +69,14 @@ fn propagation(mount: &Mount) -> &'static str {
     }
 }
 
-fn bind(source: &str, mount: &Mount, propagation: Option<&str>) -> Value {
-    let options = propagation.map(|propagation| ("BindOptions", json!({"Propagation": propagation})));
-    let fields = [
-        ("Type", json!("bind")),
-        ("Source", json!(source)),
-        ("Target", json!(mount.container_path)),
-        ("ReadOnly", json!(mount.read_only)),
-    ];
-    Value::Object(fields.into_iter().chain(options).map(|(name, value)| (name.to_owned(), value)).collect())
+fn bind(source: &str, mount: &Mount) -> Value {
+    json!({
+        "Type": "bind",
+        "Source": source,
+        "Target": mount.container_path,
+        "ReadOnly": mount.read_only,
+        "BindOptions": {"Propagation": propagation(mount)},
+    })
 }
 
 /// A read-only tmpfs, with what the image has there, in place of each writable one that Podman would add. There is no switch for it in this API.
@@ -116,8 +98,7 @@ mod tests {
     }
 
     fn bodies(mounts: &[Mount]) -> Result<Vec<Value>> {
-        let places = BTreeMap::from([("cache".to_owned(), "/volumes/x/_data".to_owned())]);
-        body(Dialect::Docker, &PodRef { uid: "u".into(), ..PodRef::default() }, mounts, &places)
+        body(Dialect::Docker, &PodRef { uid: "u".into(), ..PodRef::default() }, mounts)
     }
 
     #[test]
@@ -134,19 +115,12 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_of_a_memory_volume_is_bound_from_where_the_volume_is() {
-        let mounts = [mount("/a", memory("")), mount("/b", memory("x/y"))];
-        assert_eq!(with_directories(&mounts).into_iter().collect::<Vec<_>>(), ["cache"]);
-        let bodies = bodies(&mounts).unwrap();
-        assert_eq!((&bodies[0]["Type"], &bodies[0]["Source"]), (&json!("volume"), &json!("pluglet_u_cache")));
-        assert_eq!((&bodies[1]["Type"], &bodies[1]["Source"]), (&json!("bind"), &json!("/volumes/x/_data/x/y")));
-        assert_eq!(bodies[1].get("BindOptions"), None, "Docker refuses any that is not its own");
-    }
-
-    #[test]
-    fn no_directory_leads_out_of_its_volume() {
-        for directory in ["..", "a/../../b", "/etc", "a//b", "./a"] {
-            assert!(matches!(bodies(&[mount("/a", memory(directory))]), Err(Error::Invalid(_))), "{directory}");
+    fn a_memory_volume_is_mounted_whole_or_not_at_all() {
+        let whole = bodies(&[mount("/a", memory(""))]).unwrap();
+        assert_eq!((&whole[0]["Type"], &whole[0]["Source"]), (&json!("volume"), &json!("pluglet_u_cache")));
+        // Whatever is there may be a link by now.
+        for directory in ["x", "x/y", "..", "/etc"] {
+            assert!(matches!(bodies(&[mount("/a", memory(directory))]), Err(Error::Unsupported(_))), "{directory}");
         }
     }
 
@@ -157,11 +131,9 @@ mod tests {
             mount("/x", MountSource::Path(evil.into())),
             mount("/x,readonly=false", MountSource::Path("/srv".into())),
             mount("/x\"", memory("")),
-            mount("/x", memory("a,source=b")),
         ];
-        let places = BTreeMap::from([("cache".to_owned(), "/volumes/x/_data".to_owned())]);
         for mount in mounts {
-            let made = body(Dialect::Podman, &PodRef::default(), std::slice::from_ref(&mount), &places);
+            let made = body(Dialect::Podman, &PodRef::default(), std::slice::from_ref(&mount));
             assert!(matches!(made, Err(Error::Unsupported(_))), "{mount:?}");
         }
         assert_eq!(

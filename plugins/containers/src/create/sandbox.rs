@@ -15,7 +15,7 @@ use crate::labels::Owner;
 use crate::names;
 
 /// Where the sandbox has the memory volumes. It does nothing with them, but they live while somebody has them.
-pub(crate) const VOLUMES: &str = "/.pluglet";
+const VOLUMES: &str = "/.pluglet";
 
 pub(crate) fn body(dialect: Dialect, config: &Config, owner: &Owner, sandbox: &SandboxConfig) -> Value {
     let ports = if sandbox.host_network { &[][..] } else { &sandbox.ports };

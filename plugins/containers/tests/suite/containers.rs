@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use pluglet_sdk::testing::json;
-use pluglet_sdk::{ContainerConfig, ContainerState, Error, Mount, MountSource, Propagation, Resources, Runtime};
+use pluglet_sdk::{ContainerConfig, ContainerState, Error, Resources, Runtime};
 use serde_json::Value;
 
 use super::{
@@ -64,22 +64,6 @@ fn a_missing_image_is_not_a_missing_sandbox() {
     assert!(matches!(said(PODMAN, 500, podman), Error::Unavailable(_)));
     assert!(matches!(said(DOCKER, 404, "No such container: s"), Error::Unavailable(_)));
     assert!(matches!(said(DOCKER, 400, "Minimum memory limit allowed is 6MB"), Error::Invalid(_)));
-}
-
-#[test]
-fn a_directory_of_a_memory_volume_is_found_on_the_machine() {
-    let engines = start(DOCKER, |what, _| match what {
-        "GET /volumes/pluglet_u_mem" => {
-            Some((200, json!({"Name": "pluglet_u_mem", "Mountpoint": "/volumes/mem/_data"})))
-        }
-        "POST /containers/create" => Some((201, json!({"Id": "m"}))),
-        _ => None,
-    });
-    let source = MountSource::Memory { volume: "mem".into(), directory: "a/b".into() };
-    let mount = Mount { container_path: "/x".into(), source, read_only: false, propagation: Propagation::Private };
-    create(&engines, ContainerConfig { mounts: vec![mount], ..nginx() }).unwrap();
-    let body: Value = serde_json::from_slice(&engines.world().requests().pop().unwrap().body).unwrap();
-    assert_eq!(body["HostConfig"]["Mounts"][0]["Source"], "/volumes/mem/_data/a/b");
 }
 
 #[test]

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use cluster::{SOON, config_map, is_running, secret};
+use cluster::{SOON, config_map, container, is_running, secret};
 use containers_suite::Setup;
 use controlplane::wait::{Answer, until};
+use k8s_openapi::api::core::v1::Pod;
 use serde_json::json;
 
 const SLEEP: &str = "trap 'exit 0' TERM; sleep 1000 & wait";
@@ -58,7 +59,6 @@ async fn empty_directories_are_shared_by_the_pods_containers_and_are_everybodys(
         { "name": "disk", "mountPath": "/disk" },
         { "name": "memory", "mountPath": "/memory" },
         { "name": "disk", "mountPath": "/part", "subPath": "deep/part" },
-        { "name": "memory", "mountPath": "/some", "subPath": "deep/some" },
     ]);
     let user = json!({ "runAsUser": 1000, "runAsGroup": 3000 });
     let container = |name: &str, script: &str| {
@@ -69,16 +69,16 @@ async fn empty_directories_are_shared_by_the_pods_containers_and_are_everybodys(
     let spec = json!({
         "securityContext": { "fsGroup": 2000 },
         "volumes": [{ "name": "disk", "emptyDir": {} }, { "name": "memory", "emptyDir": { "medium": "Memory", "sizeLimit": "10Mi" } }],
-        "initContainers": [container("init", "echo d > /disk/f; echo m > /memory/f; echo p > /part/f; echo s > /some/f")],
-        "containers": [container("main", &format!("cat /disk/f /memory/f /disk/deep/part/f /memory/deep/some/f; id -G; stat -c %a:%g /some; grep ' /memory ' /proc/mounts | cut -d' ' -f3; {SLEEP}"))],
+        "initContainers": [container("init", "echo d > /disk/f; echo m > /memory/f; echo p > /part/f")],
+        "containers": [container("main", &format!("cat /disk/f /memory/f /disk/deep/part/f; id -G; stat -c %a:%g /memory; grep ' /memory ' /proc/mounts | cut -d' ' -f3; {SLEEP}"))],
     });
     setup.create("web", &spec).await?;
     setup.world.until_pods("the pod to run", |pods| pods.iter().any(is_running)).await?;
     tokio::time::timeout(Duration::from_secs(60), async {
         loop {
             let log = setup.world.kubectl(&["logs", "web"]).await?;
-            if log.lines().count() >= 7 {
-                ensure!(log == "d\nm\np\ns\n3000 2000\n3777:2000\ntmpfs\n", "{log}");
+            if log.lines().count() >= 6 {
+                ensure!(log == "d\nm\np\n3000 2000\n3777:2000\ntmpfs\n", "{log}");
                 return Ok(());
             }
         }
@@ -120,5 +120,27 @@ async fn names_and_addresses_are_as_a_kubelet_gives_them() -> Result<()> {
     })
     .await?;
     setup.world.kubectl(&["delete", "pod", "web"]).await?;
+    setup.nothing_left().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_link_that_a_pod_makes_leads_no_other_container_to_the_machines_files() -> Result<()> {
+    let Some(setup) = Setup::new("links").await? else { return Ok(()) };
+    for medium in ["", "Memory"] {
+        let name = if medium.is_empty() { "disk" } else { "memory" };
+        let spec = json!({
+            "volumes": [{ "name": "v", "emptyDir": { "medium": medium } }],
+            "initContainers": [{ "name": "init", "command": ["/bin/ln", "-s", "/", "/v/x"], "volumeMounts": [{ "name": "v", "mountPath": "/v" }] }],
+            "containers": [{ "name": "main", "command": ["/bin/sh", "-c", SLEEP], "volumeMounts": [{ "name": "v", "mountPath": "/host", "subPath": "x" }] }],
+        });
+        setup.create(name, &spec).await?;
+        let refused = |pod: &Pod| {
+            let state = container(pod, "main").and_then(|status| status.state.as_ref()?.waiting.as_ref());
+            let reason = state.and_then(|state| state.reason.as_deref()).unwrap_or_default();
+            cluster::name(pod) == name && reason.starts_with("CreateContainer")
+        };
+        setup.world.until_pods("the refusal", |pods| pods.iter().any(refused)).await?;
+    }
+    setup.world.kubectl(&["delete", "pods", "--all"]).await?;
     setup.nothing_left().await
 }
