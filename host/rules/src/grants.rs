@@ -63,6 +63,8 @@ pub struct Grants {
     pub host_ipc: bool,
     /// `hostPort`.
     pub host_ports: bool,
+    /// `subPath` of volumes that pods can write to.
+    pub sub_paths: bool,
     /// Seccomp and AppArmor `Unconfined`, `procMount: Unmasked`.
     pub unconfined: bool,
     /// Capabilities beyond the usual ones, without `CAP_`; `ALL` for all.
@@ -146,6 +148,12 @@ impl Grants {
         refuse(read_only && written, &format!("{field}: mounting it without readOnly"), "hostPath[].readOnly");
     }
 
+    /// Whether a pod could make a link in it.
+    fn is_writable(&self, volume: &Volume) -> bool {
+        let host = volume.host_path.as_ref().and_then(|host| self.host_path(Path::new(&host.path)));
+        volume.empty_dir.is_some() || host.is_some_and(|grant| !grant.read_only)
+    }
+
     fn forbidden_sysctls(&self, context: &PodSecurityContext) -> Vec<String> {
         let names = context.sysctls.iter().flatten().map(|sysctl| sysctl_name(&sysctl.name));
         let allowed = |name: &str| {
@@ -199,6 +207,11 @@ impl Grants {
             ports.into_iter().any(|port| port.host_port.unwrap_or(0) > 0) && spec.host_network != Some(true);
         refuse(host_port && !self.host_ports, &format!("container {name}: hostPort"), "hostPorts");
         for mount in container.volume_mounts.iter().flatten() {
+            let sub_path = mount.sub_path.as_deref().is_some_and(|sub_path| !sub_path.is_empty());
+            let writable =
+                spec.volumes.iter().flatten().any(|volume| volume.name == mount.name && self.is_writable(volume));
+            let field = format!("container {name}: subPath of {}, which pods can write to,", mount.name);
+            refuse(sub_path && writable && !self.sub_paths, &field, "subPaths");
             let both = mount.mount_propagation.as_deref() == Some("Bidirectional");
             let field = format!("container {name}: mountPropagation Bidirectional of {}", mount.mount_path);
             refuse(both && !self.privileged, &field, "privileged");
@@ -262,7 +275,7 @@ mod tests {
     fn what_reaches_out_of_the_containers_is_refused_until_its_own_grant_is_given() {
         let path = |path: &str| HostPath { path: path.into(), read_only: false };
         let host_path = |at: &str| json!({"volumes": [{"name": "v", "hostPath": {"path": at}}]});
-        let rows: [(Value, &str, Grants); 18] = [
+        let rows: [(Value, &str, Grants); 19] = [
             (json!({"hostNetwork": true}), "hostNetwork", Grants { host_network: true, ..Grants::default() }),
             (json!({"hostPID": true}), "hostPID", Grants { host_pid: true, ..Grants::default() }),
             (json!({"hostIPC": true}), "hostIPC", Grants { host_ipc: true, ..Grants::default() }),
@@ -320,6 +333,14 @@ mod tests {
                 ),
                 "Bidirectional",
                 Grants { privileged: true, ..Grants::default() },
+            ),
+            (
+                json!({
+                    "volumes": [{"name": "v", "emptyDir": {}}],
+                    "initContainers": [{"name": "i", "volumeMounts": [{"name": "v", "mountPath": "/m", "subPath": "s"}]}],
+                }),
+                "container i: subPath of v",
+                Grants { sub_paths: true, ..Grants::default() },
             ),
             (
                 json!({"initContainers": [{"name": "i", "securityContext": {"privileged": true}}]}),

@@ -33,6 +33,7 @@ pub(super) fn read(field: Option<Field<'_>>) -> (Grants, Option<ImageLimits>) {
     flag(f, "hostPID", &mut grants.host_pid);
     flag(f, "hostIPC", &mut grants.host_ipc);
     flag(f, "hostPorts", &mut grants.host_ports);
+    flag(f, "subPaths", &mut grants.sub_paths);
     flag(f, "unconfined", &mut grants.unconfined);
     grants.capabilities = list(f, "capabilities").iter().filter_map(capability).collect();
     grants.sysctls = list(f, "sysctls").iter().filter_map(|field| field.text().map(str::to_owned)).collect();

@@ -105,7 +105,7 @@ impl Files {
             volume.create_dir_all(sub_path)?;
             volume.set_permissions(sub_path, Permissions::from_mode(0o777))?;
         }
-        beneath::find(&volume, Path::new(sub_path))
+        beneath::find(&volume, &self.volume(name), Path::new(sub_path))
     }
 
     /// Writes `/etc/hosts`; answers its path. Containers that have it mounted see the change.

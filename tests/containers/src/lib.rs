@@ -18,6 +18,7 @@ config:
   minOomScoreAdjust: 0
 containers:
   volumes: directory
+  subPaths: true
 "#;
 
 /// A node above an engine.

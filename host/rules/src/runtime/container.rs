@@ -14,7 +14,6 @@ use crate::lifecycle::Kind;
 const LIST: &str = "list";
 const PAUSE: &str = "pause-ms";
 const TERMINATION: &str = "termination";
-const BORROWED: &str = "borrowed";
 
 /// Everything that decides how a container is made.
 #[derive(Clone, Copy, Debug)]
@@ -35,8 +34,6 @@ pub struct Input<'a> {
     pub mounts: &'a [Mount],
     /// How long it had to wait, see [`crate::lifecycle::back_off`]. None: it is the first.
     pub pause: Option<Duration>,
-    /// Its mounts go through handles of this process: no other process can start it.
-    pub borrowed: bool,
     /// Whose processes it sees: an id.
     pub target: Option<&'a str>,
     /// The node's, in bytes.
@@ -89,7 +86,6 @@ fn labels(input: &Input<'_>) -> Vec<(String, String)> {
     if input.container.termination_message_policy.as_deref() == Some("FallbackToLogsOnError") {
         labels.push((TERMINATION.to_owned(), "logs".to_owned()));
     }
-    labels.extend(input.borrowed.then(|| (BORROWED.to_owned(), "true".to_owned())));
     labels
 }
 
@@ -99,8 +95,6 @@ pub trait Kept {
     fn kind(&self) -> Kind;
     /// How long it had to wait before it began. None: it was the first.
     fn pause(&self) -> Option<Duration>;
-    /// Whether only the process that has made it can start it.
-    fn is_borrowed(&self) -> bool;
     /// Whether the end of its log stands for a termination message that it has not written.
     fn falls_back_to_logs(&self) -> bool;
 }
@@ -118,10 +112,6 @@ impl Kept for ContainerStatus {
         let pause = self.label(PAUSE).and_then(|text| text.parse().ok()).map(Duration::from_millis);
         // One whose label is lost is not the first all the same.
         pause.or_else(|| (self.attempt > 0).then_some(Duration::ZERO))
-    }
-
-    fn is_borrowed(&self) -> bool {
-        self.label(BORROWED).is_some()
     }
 
     fn falls_back_to_logs(&self) -> bool {

@@ -48,7 +48,6 @@ fn made(
         addresses: &addresses,
         mounts: &[],
         pause: Some(Duration::from_secs(10)),
-        borrowed: false,
         target: None,
         node_memory: 8 * GI,
     })

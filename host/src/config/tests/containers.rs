@@ -26,6 +26,7 @@ fn each_grant_is_read() {
   hostPID: true
   hostIPC: true
   hostPorts: true
+  subPaths: true
   unconfined: true
   capabilities: [NET_ADMIN, CAP_SYS_PTRACE]
   sysctls: [kernel.msgmax, net.*]
@@ -42,6 +43,7 @@ fn each_grant_is_read() {
         host_pid: true,
         host_ipc: true,
         host_ports: true,
+        sub_paths: true,
         unconfined: true,
         capabilities: vec!["NET_ADMIN".to_owned(), "SYS_PTRACE".to_owned()],
         sysctls: vec!["kernel.msgmax".to_owned(), "net.*".to_owned()],

@@ -63,24 +63,9 @@ fn no_name_leads_out_of_the_pods_directory() {
     assert!(files.sub_path("e", "../../../secret", false).is_err());
     std::os::unix::fs::symlink("inside", files.volume("e").join("fine")).unwrap();
     for name in ["inside", "fine"] {
-        let (path, _held) = files.sub_path("e", name, true).unwrap().into_path();
-        assert_eq!(std::fs::canonicalize(path).unwrap(), files.volume("e").canonicalize().unwrap().join("inside"));
+        assert_eq!(files.sub_path("e", name, true).unwrap().path, files.volume("e").join("inside"));
     }
     assert!(std::fs::read_to_string(state.path().join("secret")).is_ok());
-}
-
-#[test]
-fn what_was_checked_is_what_is_mounted_whatever_becomes_of_its_name() {
-    let state = tempfile::tempdir().unwrap();
-    let files = Files::open(state.path(), "uid").unwrap();
-    files.empty_dir("e", None).unwrap();
-    let (path, _held) = files.sub_path("e", "sub", true).unwrap().into_path();
-    let name = files.volume("e").join("sub");
-    std::fs::write(name.join("mark"), "m").unwrap();
-    std::fs::rename(&name, files.volume("e").join("moved")).unwrap();
-    std::os::unix::fs::symlink("/etc", &name).unwrap();
-    assert_eq!(std::fs::read_to_string(path.join("mark")).unwrap(), "m");
-    assert!(files.sub_path("e", "sub", true).is_err());
 }
 
 #[test]

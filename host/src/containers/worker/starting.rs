@@ -2,7 +2,6 @@
 //!
 //! In: its name. Out: a new run of it, or why it waits. Invariant: the reasons and events are a kubelet's (`startContainer`), each told once for each try.
 
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +16,7 @@ use tokio::time::Instant;
 
 use super::images::{NoImage, waiting};
 use super::{Again, Files, Worker};
-use crate::containers::mounts::{self, Mounts};
+use crate::containers::mounts;
 
 /// How soon a container that could not be made is tried again: the kubelet's own pace of looking at a pod that has a problem.
 const RETRY: Duration = Duration::from_secs(10);
@@ -84,8 +83,7 @@ impl Worker {
         let files = self.files(run.plan).await;
         let target = self.target(&run);
         let config = files.and_then(|files| self.config(&run, files.as_deref(), &addresses, target.as_deref()));
-        // The handles must be open until it has started.
-        let (config, _held) = match config {
+        let config = match config {
             Ok(config) => config,
             Err(why) => return Ok(self.could_not(name, "CreateContainerConfigError", why).await),
         };
@@ -103,7 +101,7 @@ impl Worker {
     fn is_to_begin(&self, made: &ContainerStatus) -> bool {
         let present = self.contents.sandboxes.iter().max_by_key(|sandbox| sandbox.attempt);
         let here = present.is_some_and(|sandbox| sandbox.id == made.sandbox_id);
-        made.state == ContainerState::Created && here && !made.is_borrowed() && !self.tried.contains(&made.id)
+        made.state == ContainerState::Created && here && !self.tried.contains(&made.id)
     }
 
     async fn begin(&mut self, container: &Container, id: String) -> Result<Again, Error> {
@@ -160,7 +158,7 @@ impl Worker {
         files: Option<&Files>,
         addresses: &[String],
         target: Option<&str>,
-    ) -> Result<(pluglet_model::runtime::ContainerConfig, Vec<OwnedFd>), String> {
+    ) -> Result<pluglet_model::runtime::ContainerConfig, String> {
         let pod = &run.plan.pod;
         let spec = pod.spec.as_ref().ok_or("the pod has no spec")?;
         let refused = self.tools.grants.refusals_of(spec, run.container);
@@ -173,7 +171,7 @@ impl Worker {
                 mounts::of(spec, run.container, run.attempt, files, &self.tools.grants, Some(&hosts))
                     .map_err(|error| pluglet_model::chain(&error))?
             }
-            None => Mounts { list: without_files(run.container)?, held: vec![] },
+            None => without_files(run.container)?,
         };
         let input = Input {
             pod,
@@ -182,14 +180,12 @@ impl Worker {
             attempt: run.attempt,
             image: run.image,
             addresses,
-            mounts: &mounts.list,
-            borrowed: !mounts.held.is_empty(),
+            mounts: &mounts,
             pause: run.pause,
             target,
             node_memory: self.tools.node_memory(),
         };
-        let config = container::config(&input).map_err(|refusal| refusal.to_string())?;
-        Ok((config, mounts.held))
+        container::config(&input).map_err(|refusal| refusal.to_string())
     }
 
     fn write_hosts(&self, plan: &PodPlan, files: &Files, addresses: &[String]) -> std::io::Result<std::path::PathBuf> {
