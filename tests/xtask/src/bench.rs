@@ -19,6 +19,7 @@
 
 mod backend;
 mod bare;
+mod containers;
 mod kwok;
 mod load;
 mod observer;
@@ -40,6 +41,7 @@ use controlplane::{ControlPlane, Options, TestNamespace};
 use kube::Client;
 
 use crate::cargo::{self, Workspace};
+use crate::test::{BINARY, COMPONENTS};
 use crate::{failure, interrupt, plugins};
 use backend::Subject;
 use report::Report;
@@ -47,12 +49,12 @@ use report::Report;
 /// Arguments of `bench`.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// Pods in a burst [default: 500; 2000 with --references]
+    /// Pods in a burst [default: 500; 2000 with --references, 30 with --containers]
     #[arg(long)]
     pods: Option<usize>,
-    /// Rounds of each subject
-    #[arg(long, default_value_t = 3)]
-    rounds: usize,
+    /// Rounds of each subject [default: 3; 2 with --containers]
+    #[arg(long)]
+    rounds: Option<usize>,
     /// Requests that the load and the bare client have in flight
     #[arg(long, default_value_t = 16)]
     writers: usize,
@@ -71,6 +73,9 @@ pub(crate) struct Arguments {
     /// Not a burst, but what logs, commands and forwarded ports cost, beside a bare TCP connection
     #[arg(long, conflicts_with_all = ["peer", "only", "json", "sandbox", "rounds", "references", "pods", "writers"])]
     sessions: bool,
+    /// Not the mock's pods, but real ones on an engine of the bench's own, beside the same calls sent straight to the engine
+    #[arg(long, conflicts_with_all = ["peer", "only", "json", "sandbox", "references", "sessions", "writers"])]
+    containers: bool,
     /// Where everything measured goes; by default bench.json in cargo's target directory
     #[arg(long)]
     json: Option<PathBuf>,
@@ -99,6 +104,8 @@ const BUILT: &str = "PLUGLET_BENCH_BUILT";
 
 /// Pods in a burst, unless told otherwise.
 const PODS: usize = 500;
+/// Rounds of each subject, unless told otherwise.
+const ROUNDS: usize = 3;
 
 /// What all rounds share.
 struct Bench<'a> {
@@ -119,17 +126,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if let Some(sandbox) = arguments.sandbox {
         return measure(&workspace, sandbox);
     }
-    let subjects =
-        if arguments.references || arguments.sessions { vec![Subject::Pluglet] } else { subjects(arguments) };
+    let subjects = if arguments.of_pluglet() { vec![Subject::Pluglet] } else { subjects(arguments) };
     if std::env::var_os(BUILT).is_none() {
-        build(&workspace, subjects.contains(&Subject::Pluglet))?;
+        build(&workspace, subjects.contains(&Subject::Pluglet) && arguments.named(BINARY).is_none())?;
     }
     if cfg!(debug_assertions) {
         let program = workspace.binary("xtask", "release");
         let error = Command::new(&program).args(std::env::args_os().skip(1)).env(BUILT, "1").exec();
         return Err(error).with_context(|| format!("cannot run {}", program.display()));
     }
-    let components = plugins::build(&workspace, "component")?;
+    let components = arguments.named(COMPONENTS).map_or_else(|| plugins::build(&workspace, "component"), Ok)?;
     let kwok = subjects.contains(&Subject::Kwok).then(kwok::install).transpose()?;
     let json = arguments.json.clone().unwrap_or_else(|| workspace.target.join("bench.json"));
     interrupt::block_on(interrupt::unless_requested(Box::pin(async {
@@ -140,9 +146,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             plane: &plane,
             client,
             namespace: namespace.name().to_owned(),
-            pods: arguments.pods.unwrap_or(if arguments.references { references::PODS } else { PODS }),
+            pods: arguments.pods(),
             writers: arguments.writers,
-            pluglet: workspace.binary("pluglet", "release"),
+            pluglet: arguments.named(BINARY).unwrap_or_else(|| workspace.binary("pluglet", "release")),
             components,
             kwok,
             subjects,
@@ -151,14 +157,38 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             sessions::measure(&bench).await.map(|figures| println!("\n{figures}"))
         } else if arguments.references {
             references::compare(&bench).await.map(|comparison| println!("\n{comparison}"))
+        } else if arguments.containers {
+            let rounds = arguments.rounds.unwrap_or(containers::ROUNDS);
+            containers::measure(&bench, rounds).await.map(|report| println!("\n{report}"))
         } else {
-            bench.report(arguments.rounds, &json).await
+            bench.report(arguments.rounds.unwrap_or(ROUNDS), &json).await
         };
         if outcome.is_err() {
             failure::dump(&plane, &failure::directory(&workspace, "bench"), &bench.logs());
         }
         outcome
     })))
+}
+
+impl Arguments {
+    /// Whether pluglet has nobody to take turns with, or not another subject.
+    fn of_pluglet(&self) -> bool {
+        self.references || self.sessions || self.containers
+    }
+
+    fn pods(&self) -> usize {
+        self.pods.unwrap_or(match (self.references, self.containers) {
+            (true, _) => references::PODS,
+            (_, true) => containers::PODS,
+            _ => PODS,
+        })
+    }
+
+    /// What the environment names to be measured in place of what is built here. Only beside an engine, which is as slow with any build.
+    fn named(&self, name: &str) -> Option<PathBuf> {
+        let value = std::env::var_os(name).filter(|value| self.containers && !value.is_empty());
+        value.map(PathBuf::from)
+    }
 }
 
 /// Who takes turns, in this order.

@@ -24,6 +24,7 @@ use crate::{bench, conformance, control_plane, demo, fuzz, lint, pin, plugins, s
   cargo xtask bench --pods 500     a burst of pods, beside a bare API client
   cargo xtask bench --sessions     what logs, commands and forwarded ports cost
   cargo xtask bench --references   what pods cost that name a Secret, a ConfigMap and a token
+  cargo xtask bench --containers   what pods of real containers cost, beside the same calls sent straight to the engine
   cargo xtask control-plane        only the control plane, until Ctrl-C
 
 The Kubernetes binaries come from $KUBEBUILDER_ASSETS, the user's cache, a download or a Go build; see tests/README.md."

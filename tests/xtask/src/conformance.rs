@@ -55,6 +55,9 @@ pub(crate) struct Arguments {
     /// How many specs run at once; they mostly wait
     #[arg(long, default_value_t = 6, value_name = "N")]
     procs: usize,
+    /// How often a spec is tried that fails; on a machine that others load, some miss their deadlines. The table tells which
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    attempts: u32,
     /// For the whole suite, in minutes; what has not run by then counts as failed
     #[arg(long, default_value_t = 90, value_name = "N")]
     minutes: u64,
@@ -143,7 +146,8 @@ impl Arguments {
         if !self.skip_nothing_else {
             skip.extend(SKIP.map(str::to_owned));
         }
-        Selection { focus, skip, procs: self.procs, limit: Duration::from_secs(self.minutes * 60) }
+        let limit = Duration::from_secs(self.minutes * 60);
+        Selection { focus, skip, procs: self.procs, attempts: self.attempts, limit }
     }
 
     fn is_whole(&self) -> bool {

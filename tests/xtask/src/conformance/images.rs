@@ -13,7 +13,7 @@ use engine::Engine;
 
 use super::files::Root;
 use super::native::{BUSYBOX, PAUSE};
-use super::programs::{self, Programs};
+use super::programs::{CERTIFICATE, Programs};
 
 const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh
 daemon:x:1:1:daemon:/usr/sbin:/bin/false
@@ -113,9 +113,8 @@ fn agnhost(root: &Root, programs: &Programs) -> Result<()> {
     root.directory("/var/registry", 0o755)?;
     root.copy(&programs.path("agnhost"), "/agnhost", 0o755)?;
     root.link("agnhost", "/agnhost-2")?;
-    let porter = programs::kubernetes()?.join("test/images/agnhost/porter");
-    for file in ["localhost.crt", "localhost.key"] {
-        root.copy(&porter.join(file), &format!("/{file}"), 0o644)?;
+    for file in CERTIFICATE {
+        root.copy(&programs.path(file), &format!("/{file}"), 0o644)?;
     }
     root.program("bash", "/bin/bash")?;
     root.program("curl", "/usr/bin/curl")

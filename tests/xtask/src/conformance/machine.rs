@@ -36,6 +36,7 @@ const GRANTS: &str = "containers:
   hostPID: true
   hostIPC: true
   hostPorts: true
+  subPaths: true
   unconfined: true
   capabilities: [ALL]
 ";

@@ -17,8 +17,12 @@ use super::{home, native, step};
 /// Raised when what is built changes without the version of Kubernetes.
 const REVISION: u32 = 1;
 
+/// What the image agnhost serves with, from the sources of Kubernetes.
+pub(super) const CERTIFICATE: [&str; 2] = ["localhost.crt", "localhost.key"];
+
 /// All that has to be there. The first three are Go's `tool` lines, the fourth is the suite.
-const ALL: [&str; 6] = ["ginkgo", "agnhost", "nonewprivs", "e2e.test", native::BUSYBOX, native::PAUSE];
+const ALL: [&str; 8] =
+    ["ginkgo", "agnhost", "nonewprivs", "e2e.test", native::BUSYBOX, native::PAUSE, CERTIFICATE[0], CERTIFICATE[1]];
 
 /// Where they are.
 #[derive(Debug)]
@@ -66,7 +70,12 @@ impl Programs {
         let (programs, log) = (staging.path().join("programs"), staging.path().join("log"));
         fs::create_dir(&programs)?;
         eprintln!("conformance suite of Kubernetes {}: building it (cached afterwards)", self.version);
-        native::build(&source(&["-m", "-f", "{{.Dir}}", "k8s.io/kubernetes"])?, staging.path(), &programs, &log)?;
+        let sources = sources()?;
+        native::build(&sources, staging.path(), &programs, &log)?;
+        for file in CERTIFICATE {
+            fs::copy(sources.join("test/images/agnhost/porter").join(file), programs.join(file))
+                .with_context(|| format!("the sources of Kubernetes have no {file}"))?;
+        }
         let ldflags = self.ldflags();
         let mut tools = go(&["install", "-v", "-trimpath", "-ldflags", &ldflags, "tool"]);
         tools.env("GOBIN", &programs);
@@ -94,18 +103,13 @@ impl Programs {
 }
 
 /// Where the sources of Kubernetes are, in Go's cache of modules.
-pub(super) fn kubernetes() -> Result<PathBuf> {
-    source(&["-m", "-f", "{{.Dir}}", "k8s.io/kubernetes"])
-}
-
-fn source(query: &[&str]) -> Result<PathBuf> {
-    // Fetches it too.
-    let fetched = go(&["mod", "download", "k8s.io/kubernetes"]).status().context(HELP)?;
-    let output = go(&[&["list"], query].concat()).output().context(HELP)?;
-    if !fetched.success() || !output.status.success() {
-        bail!("go cannot get k8s.io/kubernetes: {}", String::from_utf8_lossy(&output.stderr).trim());
+fn sources() -> Result<PathBuf> {
+    let output = go(&["mod", "download", "-json", "k8s.io/kubernetes"]).output().context(HELP)?;
+    let answer: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+    match answer.get("Dir").and_then(serde_json::Value::as_str) {
+        Some(dir) => Ok(PathBuf::from(dir)),
+        None => bail!("go cannot get k8s.io/kubernetes: {answer} {}", String::from_utf8_lossy(&output.stderr).trim()),
     }
-    Ok(PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()))
 }
 
 const HELP: &str = "cannot run go: install Go 1.26 or later (https://go.dev/dl); the suite is built from source";

@@ -33,6 +33,8 @@ pub(super) struct Spec {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum End {
     Passed,
+    /// Only when it ran again.
+    PassedLater,
     /// With what it said.
     Failed(String),
     /// With its reason.
@@ -56,6 +58,8 @@ struct SpecReport {
     state: String,
     #[serde(default)]
     run_time: u64,
+    #[serde(default)]
+    num_attempts: u32,
     #[serde(default)]
     failure: Option<Failure>,
 }
@@ -83,6 +87,7 @@ impl Spec {
     fn of(report: SpecReport) -> Option<Self> {
         let message = report.failure.map(|failure| failure.message).unwrap_or_default();
         let end = match report.state.as_str() {
+            "passed" if report.num_attempts > 1 => End::PassedLater,
             "passed" => End::Passed,
             "skipped" | "pending" if message.is_empty() => return None,
             "skipped" => End::Skipped(message),
@@ -106,20 +111,22 @@ mod tests {
 
     #[test]
     fn what_was_not_selected_is_left_out() {
-        let spec = |state: &str, message: &str| {
+        let attempted = |state: &str, message: &str, attempts: u32| {
             let text = format!(
                 r#"[{{"SpecReports": [{{"ContainerHierarchyTexts": ["[sig-node] Pods"], "LeafNodeType": "It", "RunTime": 2000000000,
-                "LeafNodeText": "run", "State": "{state}", "Failure": {{"Message": "{message}"}}}}]}}]"#
+                "LeafNodeText": "run", "State": "{state}", "NumAttempts": {attempts}, "Failure": {{"Message": "{message}"}}}}]}}]"#
             );
             let dir = tempfile::tempdir().unwrap();
             let path = dir.path().join("report.json");
             std::fs::write(&path, text).unwrap();
             Report::read(&path).unwrap().specs.pop()
         };
+        let spec = |state: &str, message: &str| attempted(state, message, 1);
         assert!(spec("skipped", "").is_none());
         assert_eq!(spec("skipped", "no IPv6").unwrap().end, End::Skipped("no IPv6".to_owned()));
         let passed = spec("passed", "").unwrap();
         assert_eq!((passed.name.as_str(), passed.area.as_str()), ("[sig-node] Pods run", "[sig-node] Pods"));
+        assert_eq!(attempted("passed", "", 2).unwrap().end, End::PassedLater);
         assert_eq!(spec("timedout", "").unwrap().end, End::Failed("timedout".to_owned()));
     }
 }

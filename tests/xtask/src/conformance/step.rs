@@ -1,6 +1,6 @@
 //! One program that takes minutes, with a line of progress now and then.
 //!
-//! In: a command. Out: success, or an error with the end of its output. Invariant: it ends with this process.
+//! In: a command. Out: success, or an error with the end of its output. Invariant: it ends with this process, and the log is its own.
 
 use std::path::Path;
 use std::process::Command;
@@ -21,6 +21,8 @@ pub(super) fn run(title: &str, command: &Command, log: &Path) -> Result<()> {
     eprintln!("{title} …");
     let begun = Instant::now();
     let mut told = begun;
+    // What it said before is no progress.
+    let _ = std::fs::remove_file(log);
     let mut process = Process::spawn(title, command, log)?;
     let status = loop {
         if let Some(status) = process.ended()? {
@@ -28,7 +30,9 @@ pub(super) fn run(title: &str, command: &Command, log: &Path) -> Result<()> {
         }
         if told.elapsed() >= PROGRESS {
             told = Instant::now();
-            eprintln!("  {title}: {} s, now {}", begun.elapsed().as_secs(), process.log_tail(1));
+            let said = process.log_tail(1);
+            let said = if said.is_empty() { "nothing told yet" } else { &said };
+            eprintln!("  {title}: {} s, now {said}", begun.elapsed().as_secs());
         }
         std::thread::sleep(POLL);
     };

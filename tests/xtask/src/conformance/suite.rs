@@ -3,7 +3,8 @@
 //! In: a [`Machine`], and what to select. Out: `junit.xml`, `report.json` and the output in a directory, lines of progress
 //! on stderr. That specs fail is no error here.
 //!
-//! Invariant: no process of the suite outlives this: ginkgo's own children are in its group, which ends as a whole.
+//! Invariant: no process of the suite outlives this one, however it ends: ginkgo is the first process of a namespace of its own, and the kernel ends the
+//! others with it.
 
 use std::fs;
 use std::io::{Read, Seek, SeekFrom};
@@ -13,7 +14,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use controlplane::Process;
-use rustix::process::{Pid, Signal};
 
 use super::machine::Machine;
 use super::programs::Programs;
@@ -35,6 +35,7 @@ pub(super) struct Selection {
     pub(super) focus: Vec<String>,
     pub(super) skip: Vec<String>,
     pub(super) procs: usize,
+    pub(super) attempts: u32,
     pub(super) limit: Duration,
 }
 
@@ -50,25 +51,28 @@ pub(super) async fn run(
         let _ = fs::remove_file(output.join(old));
     }
     let command = command(machine, programs, selection, output);
-    let mut suite = Suite { process: Process::spawn("ginkgo", &command, &output.join(LOG))? };
+    let mut suite = Process::spawn("ginkgo", &command, &output.join(LOG))?;
     eprintln!("its output: {}", output.join(LOG).display());
     let status = tokio::select! {
-        status = suite.ended() => status?,
+        status = ended(&mut suite) => status?,
         error = machine.node.ended() => return Err(error),
         asked = interrupt::requested() => { asked?; bail!("interrupted") }
     };
     if !output.join(JSON).is_file() {
-        bail!("ginkgo ended with {status} and no report:\n{}", suite.process.log_tail(30));
+        bail!("ginkgo ended with {status} and no report:\n{}", suite.log_tail(30));
     }
     Ok(())
 }
 
 fn command(machine: &Machine, programs: &Programs, selection: &Selection, output: &Path) -> Command {
-    let mut ginkgo = Command::new(programs.path("ginkgo"));
+    let mut ginkgo = Command::new("unshare");
     ginkgo
+        .args(["--pid", "--fork", "--kill-child=KILL", "--"])
+        .arg(programs.path("ginkgo"))
         .args(["--no-color", "--succinct", "--keep-separate-reports=false"])
         .arg(format!("--procs={}", selection.procs))
         .arg(format!("--timeout={}s", selection.limit.as_secs()))
+        .arg(format!("--flake-attempts={}", selection.attempts))
         .arg("--poll-progress-after=5m")
         .args([format!("--json-report={JSON}"), format!("--junit-report={JUNIT}")])
         .arg(in_directory("--output-dir", output))
@@ -92,45 +96,22 @@ fn in_directory(flag: &str, path: &Path) -> std::ffi::OsString {
     argument
 }
 
-/// The process, with all that it started.
-struct Suite {
-    process: Process,
-}
-
-impl Suite {
-    /// Returns when it has ended; tells how far it is meanwhile.
-    async fn ended(&mut self) -> Result<ExitStatus> {
-        let begun = Instant::now();
-        let mut told = begun;
-        let mut progress = Progress { log: self.process.log().to_owned(), offset: 0, ended: 0, failed: 0 };
-        loop {
-            if let Some(status) = self.process.ended()? {
-                return Ok(status);
-            }
-            if told.elapsed() >= PROGRESS {
-                told = Instant::now();
-                progress.read()?;
-                eprintln!(
-                    "  {} s: {} specs ended, {} of them failed",
-                    begun.elapsed().as_secs(),
-                    progress.ended,
-                    progress.failed
-                );
-            }
-            tokio::time::sleep(POLL).await;
+/// Returns when it has ended; tells how far it is meanwhile.
+async fn ended(suite: &mut Process) -> Result<ExitStatus> {
+    let begun = Instant::now();
+    let mut told = begun;
+    let mut progress = Progress { log: suite.log().to_owned(), offset: 0, ended: 0, failed: 0 };
+    loop {
+        if let Some(status) = suite.ended()? {
+            return Ok(status);
         }
-    }
-}
-
-impl Drop for Suite {
-    fn drop(&mut self) {
-        if matches!(self.process.ended(), Ok(Some(_))) {
-            return;
+        if told.elapsed() >= PROGRESS {
+            told = Instant::now();
+            progress.read()?;
+            let Progress { ended, failed, .. } = progress;
+            eprintln!("  {} s: {ended} specs ended, {failed} of them failed", begun.elapsed().as_secs());
         }
-        let group = i32::try_from(self.process.id()).ok().and_then(Pid::from_raw);
-        if let Some(error) = group.and_then(|group| rustix::process::kill_process_group(group, Signal::KILL).err()) {
-            eprintln!("cannot end the suite's processes: {error}");
-        }
+        tokio::time::sleep(POLL).await;
     }
 }
 
@@ -162,8 +143,10 @@ fn count(text: &str) -> (usize, usize) {
     const DOT: char = '•';
     let mut counts = (0, 0);
     for line in text.lines() {
-        if line.trim_end().chars().all(|c| c == DOT || c == 'S' || c == 'P') {
-            counts.0 += line.matches(DOT).count();
+        // The first line begins with a title.
+        let dots = if line.starts_with('[') { line.rsplit(' ').next().unwrap_or_default() } else { line.trim_end() };
+        if dots.chars().all(|c| c == DOT || c == 'S' || c == 'P') {
+            counts.0 += dots.matches(DOT).count();
         } else if let Some(rest) = line.strip_prefix("• [") {
             counts.0 += 1;
             counts.1 += usize::from(["FAIL", "PANIC", "TIMED"].iter().any(|word| rest.starts_with(word)));
@@ -178,6 +161,7 @@ mod tests {
 
     #[test]
     fn dots_are_specs() {
+        assert_eq!(count("[1] Kubernetes e2e suite - 6 procs S•S\n[sig-node] Pods [Conformance]\n"), (1, 0));
         assert_eq!(count("SS•S••\n• [FAILED] [3.2 seconds]\n  a • within\n• [SLOW TEST] [9 seconds]\n"), (5, 1));
     }
 }

@@ -20,6 +20,8 @@ pub(super) struct Setting {
 #[derive(Debug, Default)]
 pub(super) struct Verdict<'a> {
     passed: Vec<&'a Spec>,
+    /// Those of them that failed first.
+    later: Vec<&'a Spec>,
     /// With the first line of what they said, and the reason.
     failed: Vec<(&'a Spec, String, Option<&'a str>)>,
     skipped: Vec<(&'a Spec, String)>,
@@ -33,6 +35,10 @@ impl<'a> Verdict<'a> {
         for spec in &report.specs {
             match &spec.end {
                 End::Passed => verdict.passed.push(spec),
+                End::PassedLater => {
+                    verdict.passed.push(spec);
+                    verdict.later.push(spec);
+                }
                 End::Failed(message) => {
                     let reason = reasons.of(&spec.name).map(|reason| reason.why.as_str());
                     verdict.failed.push((spec, first_line(message), reason));
@@ -69,8 +75,9 @@ impl<'a> Verdict<'a> {
 
     fn totals(&self) -> String {
         let ran = self.passed.len() + self.failed.len();
+        let later = if self.later.is_empty() { String::new() } else { format!(" ({} not at once)", self.later.len()) };
         format!(
-            "{ran} specs ran: {} passed, {} failed ({} of them not explained); {} more skipped themselves",
+            "{ran} specs ran: {} passed{later}, {} failed ({} of them not explained); {} more skipped themselves",
             self.passed.len(),
             self.failed.len(),
             self.unexplained(),
@@ -89,6 +96,10 @@ impl<'a> Verdict<'a> {
         );
         text.push_str(&self.areas());
         text.push_str(&self.failures());
+        if !self.later.is_empty() {
+            text.push_str("\n## Passed, but not at once\n\n");
+            text.extend(self.later.iter().map(|spec| format!("- {}\n", short(&spec.name))));
+        }
         text.push_str(&self.skips());
         text
     }
@@ -119,7 +130,12 @@ impl<'a> Verdict<'a> {
             let rows = self.failed.iter().filter(|(_, _, reason)| reason.is_some() == explained);
             let rows: Vec<String> = rows
                 .map(|(spec, message, reason)| {
-                    format!("| {} | {} | {} |\n", cell(&spec.name), cell(message), cell(reason.unwrap_or_default()))
+                    format!(
+                        "| {} | {} | {} |\n",
+                        cell(short(&spec.name)),
+                        cell(message),
+                        cell(reason.unwrap_or_default())
+                    )
                 })
                 .collect();
             if !rows.is_empty() {
@@ -137,7 +153,7 @@ impl<'a> Verdict<'a> {
         }
         text.push_str("\n| spec | its reason |\n|---|---|\n");
         for (spec, reason) in &self.skipped {
-            let _ = writeln!(text, "| {} | {} |", cell(&spec.name), cell(reason));
+            let _ = writeln!(text, "| {} | {} |", cell(short(&spec.name)), cell(reason));
         }
         text
     }
@@ -160,6 +176,11 @@ fn steady(word: &str) -> String {
     if parts.len() > 1 { parts.join("-") } else { word.to_owned() }
 }
 
+/// A spec's name without what all of them have.
+fn short(name: &str) -> &str {
+    name.trim_end_matches(" [NodeConformance]")
+}
+
 fn cell(text: &str) -> String {
     text.replace('|', "\\|").replace('<', "&lt;").replace('\n', " ")
 }
@@ -176,6 +197,7 @@ mod tests {
                 spec("Pods two", End::Failed("\n pod-1a2b3c4d-0000 | gone\nmore".to_owned())),
                 spec("Pods three", End::Failed("timed out".to_owned())),
                 spec("Pods four", End::Skipped("only Windows".to_owned())),
+                spec("Pods five [NodeConformance]", End::PassedLater),
             ],
         }
     }
@@ -190,7 +212,8 @@ mod tests {
         assert_eq!(verdict.idle(&reasons), ["one"]);
         let setting = Setting { kubernetes: "v1".to_owned(), engine: "podman 4".to_owned() };
         let text = verdict.markdown(&setting);
-        assert!(text.contains("| Pods | 1 | 2 | 1 |"), "{text}");
+        assert!(text.contains("| Pods | 2 | 2 | 1 |"), "{text}");
+        assert!(text.contains("2 passed (1 not at once)") && text.contains("- Pods five\n"), "{text}");
         assert!(text.contains("| Pods two | pod-…-… \\| gone | podman |"), "{text}");
         let (_, unexplained) = text.split_once("Not explained yet").unwrap();
         assert!(unexplained.contains("| Pods three | timed out |  |"), "{text}");
