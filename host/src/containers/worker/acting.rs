@@ -25,7 +25,7 @@ impl Worker {
         let Some(plan) = self.plan.clone() else { return Ok(Again::Never) };
         self.refresh_files(&plan).await;
         let next = lifecycle::next(&plan.pod, &status::seen(&self.contents), &self.verdicts);
-        self.perform(&plan, next).await
+        Box::pin(self.perform(&plan, next)).await
     }
 
     /// Files that the plan has changed, such as labels; before the pod has a sandbox they are made with it.
