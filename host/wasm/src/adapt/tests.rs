@@ -36,7 +36,7 @@ fn a_code_that_we_do_not_know_is_internal() {
 #[test]
 fn features_keep_their_names() {
     let all = features(lifecycle::Features::all());
-    assert_eq!(all.names().len(), 10);
+    assert_eq!(all.names().len(), 11);
     let some = lifecycle::Features::LOGS | lifecycle::Features::PORT_FORWARD | lifecycle::Features::PROBES;
     assert_eq!(features(some).names(), ["logs", "port-forward", "probes"]);
     let new = lifecycle::Features::REFRESH | lifecycle::Features::RESTART;
