@@ -63,8 +63,8 @@ pub(super) struct Worker {
     counts: BTreeMap<String, u32>,
     /// What may still be told by events.
     budget: Budget,
-    /// Containers that could not be started.
-    tried: BTreeSet<String>,
+    /// Containers that could not be started, and why.
+    tried: BTreeMap<String, String>,
     /// Pauses that were told, by container and attempt.
     told_back_off: BTreeSet<(String, u32)>,
 }
@@ -110,7 +110,7 @@ impl Worker {
             told: None,
             counts: BTreeMap::new(),
             budget: Budget::full(Instant::now()),
-            tried: BTreeSet::new(),
+            tried: BTreeMap::new(),
             told_back_off: BTreeSet::new(),
         }
     }

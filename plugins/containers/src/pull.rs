@@ -134,8 +134,8 @@ fn classified(reference: &Reference, text: String) -> Error {
         "forbidden",
         "incorrect username or password",
     ];
-    const MISSING: [&str; 6] =
-        ["manifest unknown", "name unknown", "not found", "no such host", "no such image", "does not exist"];
+    // Not "no such host": that is the network's, and the name of the image may be right.
+    const MISSING: [&str; 5] = ["manifest unknown", "name unknown", "not found", "no such image", "does not exist"];
     let words = text.to_lowercase().replace(&reference.name().to_lowercase(), "");
     let has = |all: &[&str]| all.iter().any(|word| words.contains(word));
     if has(&DENIED) {
@@ -168,7 +168,7 @@ mod tests {
             ),
             (
                 "pinging container registry r.example.com: Get \"https://r.example.com/v2/\": dial tcp: lookup r.example.com on 10.0.0.1:53: no such host",
-                "missing",
+                "away",
             ),
             (
                 "pinging container registry r.example.com: Get \"https://r.example.com/v2/\": dial tcp 10.0.0.2:443: connect: connection refused",

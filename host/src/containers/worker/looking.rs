@@ -2,6 +2,7 @@
 //!
 //! In: the runtime. Out: [`PodContents`], last words, a status. Invariant: what has changed is asked for one by one; what is in doubt is listed whole.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{PodIP, PodStatus};
@@ -14,6 +15,9 @@ use futures::StreamExt as _;
 use tokio::time::timeout;
 
 use super::Worker;
+
+/// The exit code of a container that could not be started, as container runtimes tell it.
+const START_ERROR: i32 = 128;
 
 /// The kubelet's bounds for the end of a log that stands for a termination message.
 const LOG_LINES: u64 = 80;
@@ -32,7 +36,10 @@ impl Worker {
         self.verdicts.startup.retain(|id, _| there(id));
         self.graces.retain(|id, _| there(id));
         self.notes.messages.retain(|id, _| there(id));
-        self.tried.retain(there);
+        self.tried.retain(|id, _| there(id));
+        for container in &mut self.contents.containers {
+            judge(container, &self.tried);
+        }
     }
 
     /// Learns what has changed.
@@ -54,7 +61,8 @@ impl Worker {
     }
 
     /// Takes what is told of one container for true.
-    pub(super) fn saw_container(&mut self, status: ContainerStatus) {
+    pub(super) fn saw_container(&mut self, mut status: ContainerStatus) {
+        judge(&mut status, &self.tried);
         match self.contents.containers.iter_mut().find(|container| container.id == status.id) {
             Some(known) => *known = status,
             None => self.contents.containers.push(status),
@@ -121,4 +129,15 @@ impl Worker {
     pub(super) fn addresses(&self) -> Vec<String> {
         self.status().pod_ips.into_iter().flatten().map(|ip| ip.ip).collect()
     }
+}
+
+/// One that was made and cannot be started has ended, as its policy sees it: an engine leaves it as it was made (`StartError` of containerd).
+fn judge(container: &mut ContainerStatus, tried: &BTreeMap<String, String>) {
+    let Some(why) = tried.get(&container.id).filter(|_| container.state == ContainerState::Created) else { return };
+    container.state = ContainerState::Exited;
+    container.exit_code = Some(START_ERROR);
+    container.reason = "StartError".to_owned();
+    container.message.clone_from(why);
+    container.started_unix_ns = Some(container.created_unix_ns);
+    container.finished_unix_ns = Some(container.created_unix_ns);
 }

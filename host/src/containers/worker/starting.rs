@@ -101,7 +101,7 @@ impl Worker {
     fn is_to_begin(&self, made: &ContainerStatus) -> bool {
         let present = self.contents.sandboxes.iter().max_by_key(|sandbox| sandbox.attempt);
         let here = present.is_some_and(|sandbox| sandbox.id == made.sandbox_id);
-        made.state == ContainerState::Created && here && !self.tried.contains(&made.id)
+        made.state == ContainerState::Created && here && !self.tried.contains_key(&made.id)
     }
 
     async fn begin(&mut self, container: &Container, id: String) -> Result<Again, Error> {
@@ -110,10 +110,11 @@ impl Worker {
             Ok(status) => self.saw_container(status),
             Err(error) if is_engines(&error) => return Err(error),
             Err(error) => {
-                self.tried.insert(id.clone());
+                self.tried.insert(id.clone(), error.to_string());
                 // How it is, the engine knows: made, or ended.
                 self.changed.insert(id);
-                return Ok(self.could_not(name, "RunContainerError", error.to_string()).await);
+                self.could_not(name, "RunContainerError", error.to_string()).await;
+                return Ok(Again::Now);
             }
         }
         self.notes.waiting.remove(name);

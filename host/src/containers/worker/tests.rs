@@ -310,6 +310,30 @@ async fn a_container_that_may_not_run_as_root_says_so_and_is_not_made() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_container_that_cannot_be_started_has_ended_and_its_policy_says_what_follows() {
+    local!(async {
+        for policy in ["Never", "Always"] {
+            let engine = Engine::new();
+            engine.fail_starts();
+            let mut test = Test::on(engine, &json!({"restartPolicy": policy, "containers": [{"name": "main"}]}));
+            let ended = |status: &PodStatus| {
+                let main = of(status, "main").cloned().unwrap_or_default();
+                let state = if policy == "Never" { main.state } else { main.last_state };
+                state.and_then(|state| state.terminated)
+            };
+            test.until("the end", |status| ended(status).is_some()).await;
+            let ended = ended(&test.status).unwrap();
+            assert_eq!((ended.exit_code, ended.reason.as_deref()), (128, Some("StartError")), "{policy}");
+            assert_eq!(ended.message.as_deref(), Some("no such command"));
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            let runs = test.engine.journal().iter().filter(|did| did.starts_with("create")).count();
+            // At once, and after 10 and 20 seconds.
+            assert_eq!(runs, if policy == "Never" { 1 } else { 4 }, "{:?}", test.engine.journal());
+        }
+    });
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_container_whose_start_hook_fails_is_stopped_and_started_again() {
     local!(async {
         let hook = json!({"postStart": {"exec": {"command": ["false"]}}});

@@ -25,6 +25,7 @@ struct State {
     refused_pulls: u32,
     hanging_pulls: bool,
     stubborn: bool,
+    broken: bool,
 }
 
 pub(super) struct Engine {
@@ -120,6 +121,10 @@ impl Engine {
         self.state.lock().unwrap().hanging_pulls = true;
     }
 
+    pub(super) fn fail_starts(&self) {
+        self.state.lock().unwrap().broken = true;
+    }
+
     pub(super) fn ignore_termination(&self) {
         self.state.lock().unwrap().stubborn = true;
     }
@@ -207,6 +212,9 @@ impl Runtime for Engine {
 
     async fn start_container(&self, _: &PodKey, id: &str) -> Result<ContainerStatus, Error> {
         let mut state = self.state.lock().unwrap();
+        if state.broken {
+            return Err(Error::Invalid("no such command".to_owned()));
+        }
         let container = state.containers.iter_mut().find(|it| it.id == id).ok_or(Error::NotFound)?;
         container.state = ContainerState::Running;
         container.started_unix_ns = Some(clock());
