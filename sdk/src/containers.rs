@@ -3,7 +3,7 @@
 //! In: calls of the host, which decides what a kubelet decides above its container runtime. Out: what the engine made of them. Invariant: a runtime
 //! translates and remembers nothing: what it makes carries all that [`Runtime::list`] must tell, so another incarnation finds everything again.
 //!
-//! ```ignore
+//! ```text
 //! pluglet_sdk::export!(Containers<Docker>, { name: "docker", description: "…", features: [Containers, Watch, Logs, Exec] });
 //! ```
 
