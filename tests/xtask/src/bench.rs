@@ -29,6 +29,7 @@ mod requests;
 mod round;
 mod sessions;
 mod stats;
+mod table;
 mod usage;
 
 use std::os::unix::process::CommandExt;

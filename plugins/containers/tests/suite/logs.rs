@@ -21,11 +21,16 @@ fn frames(lines: &[(u8, &str)]) -> Vec<u8> {
     lines.iter().flat_map(frame).collect()
 }
 
+/// An engine in which container `m` runs.
+fn world_with_container(engine: &'static str) -> World {
+    world(engine, |what, _| {
+        (what == "GET /containers/m/json").then(|| (200, inspected("m", &main_labels(), &running())))
+    })
+}
+
 /// An engine with a container whose log is `log`, and goes on with `more` where it is followed.
 fn logging(engine: &'static str, log: Vec<u8>, more: &'static [Vec<u8>]) -> World {
-    let world = world(engine, |what, _| {
-        (what == "GET /containers/m/json").then(|| (200, inspected("m", &main_labels(), &running())))
-    });
+    let world = world_with_container(engine);
     let clock = world.clone();
     world.serve_stream("engine", async move |request: Request, responder| {
         if !request.target.contains("/logs") {
@@ -88,9 +93,7 @@ fn a_follower_hears_when_all_that_was_there_has_been_told() {
 
 #[test]
 fn an_empty_log_has_been_told_at_once_though_podman_does_not_answer_before_the_first_line() {
-    let world = world(PODMAN, |what, _| {
-        (what == "GET /containers/m/json").then(|| (200, inspected("m", &main_labels(), &running())))
-    });
+    let world = world_with_container(PODMAN);
     let tries = Rc::new(Cell::new(0));
     let clock = world.clone();
     world.serve_stream("engine", async move |request: Request, responder| {
@@ -119,9 +122,7 @@ fn an_empty_log_has_been_told_at_once_though_podman_does_not_answer_before_the_f
 #[test]
 fn a_log_that_was_cut_since_it_was_counted_does_not_keep_a_follower_waiting() {
     let counted = Rc::new(Cell::new(false));
-    let world = world(DOCKER, |what, _| {
-        (what == "GET /containers/m/json").then(|| (200, inspected("m", &main_labels(), &running())))
-    });
+    let world = world_with_container(DOCKER);
     let clock = world.clone();
     world.serve_stream("engine", async move |request: Request, responder| {
         if !request.target.contains("/logs") {

@@ -20,6 +20,16 @@ fn sleeper() -> Value {
     json!({ "containers": [{ "name": "main", "command": ["/bin/sh", "-c", SLEEP] }] })
 }
 
+/// Pod `web` is driven: when its container ends, it is started again. Then all pods go, and leave nothing.
+async fn driven_still(setup: &Setup) -> Result<()> {
+    // The command may end with its container.
+    setup.world.kubectl_output(&["exec", "web", "--", "kill", "1"], None).await?;
+    let again = |pod: &Pod| container(pod, "main").is_some_and(|status| status.restart_count == 1) && is_running(pod);
+    setup.world.until_pods("another run", |pods| pods.iter().any(again)).await?;
+    setup.world.kubectl(&["delete", "pods", "--all"]).await?;
+    setup.nothing_left().await
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pods_go_on_while_pluglet_is_away_and_are_taken_up_again() -> Result<()> {
     let Some(mut setup) = Setup::new("adopt").await? else { return Ok(()) };
@@ -38,13 +48,7 @@ async fn pods_go_on_while_pluglet_is_away_and_are_taken_up_again() -> Result<()>
     let (was, is) = (of(&before, "web")?, of(&after, "web")?);
     ensure!(id(&was) == id(&is) && is_running(&is), "the same container runs on");
     ensure!(container(&is, "main").is_some_and(|status| status.restart_count == 0));
-    // It is driven again: a container that ends is started again.
-    // The command may end with its container.
-    setup.world.kubectl_output(&["exec", "web", "--", "kill", "1"], None).await?;
-    let again = |pod: &Pod| container(pod, "main").is_some_and(|status| status.restart_count == 1) && is_running(pod);
-    setup.world.until_pods("another run", |pods| pods.iter().any(again)).await?;
-    setup.world.kubectl(&["delete", "pods", "--all"]).await?;
-    setup.nothing_left().await
+    driven_still(&setup).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -56,11 +60,7 @@ async fn pods_go_on_while_the_engines_service_is_away() -> Result<()> {
     setup.engine.start_service().await?;
     let after = setup.world.until_pods("it to run still", |pods| pods.iter().any(is_running)).await?;
     ensure!(before.first().and_then(id) == after.first().and_then(id));
-    setup.world.kubectl_output(&["exec", "web", "--", "kill", "1"], None).await?;
-    let again = |pod: &Pod| container(pod, "main").is_some_and(|status| status.restart_count == 1) && is_running(pod);
-    setup.world.until_pods("another run", |pods| pods.iter().any(again)).await?;
-    setup.world.kubectl(&["delete", "pods", "--all"]).await?;
-    setup.nothing_left().await
+    driven_still(&setup).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

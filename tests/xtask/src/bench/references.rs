@@ -8,8 +8,6 @@ use std::fmt;
 use std::time::Duration;
 
 use anyhow::Result;
-use comfy_table::presets::ASCII_MARKDOWN;
-use comfy_table::{CellAlignment, Table};
 use controlplane::audit;
 use futures::{StreamExt, TryStreamExt, stream};
 use k8s_openapi::api::core::v1::Node;
@@ -19,6 +17,7 @@ use super::backend::{Backend, Subject};
 use super::load::{Load, Names};
 use super::observer::Observer;
 use super::round::DEADLINE;
+use super::table::table;
 use super::{Bench, requests, usage};
 use crate::cargo;
 
@@ -142,14 +141,12 @@ impl Cost {
 impl fmt::Display for Comparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{} pods of each kind; calls are those of the node until all had settled", self.pods)?;
-        let mut table = Table::new();
-        table.load_style(ASCII_MARKDOWN);
         let row = |title: &str, value: &dyn Fn(&Cost) -> String| {
             let mut cells = vec![title.to_owned()];
             cells.extend(self.costs.iter().map(value));
             cells
         };
-        table.set_header(row("", &|cost| cost.title.to_owned()));
+        let mut table = table(row("", &|cost| cost.title.to_owned()));
         table.add_row(row("RSS idle before, MB", &|cost| format!("{:.1}", cost.before.memory)));
         table.add_row(row("RSS at peak, MB", &|cost| format!("{:.1}", cost.peak)));
         table.add_row(row("RSS settled, MB", &|cost| format!("{:.1}", cost.after.memory)));
@@ -162,11 +159,6 @@ impl fmt::Display for Comparison {
         kinds.dedup();
         for kind in kinds {
             table.add_row(row(kind, &|cost| format!("{:.3}", cost.calls_per_pod(Some(kind), self.pods))));
-        }
-        for column in 1..=self.costs.len() {
-            if let Some(column) = table.column_mut(column) {
-                column.set_cell_alignment(CellAlignment::Right);
-            }
         }
         writeln!(f, "{table}")?;
         if let [plain, named] = self.costs.as_slice() {

@@ -7,13 +7,12 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use comfy_table::presets::ASCII_MARKDOWN;
-use comfy_table::{CellAlignment, Table};
 use serde::Serialize;
 
 use super::backend::Subject;
 use super::round::Round;
 use super::stats;
+use super::table::table;
 use lines::{LINES, Line};
 
 /// All rounds, and where they ran.
@@ -94,20 +93,12 @@ impl fmt::Display for Report {
             self.pods, self.writers, self.kubernetes
         )?;
         writeln!(f, "{}", self.machine)?;
-        let mut table = Table::new();
-        table.load_style(ASCII_MARKDOWN);
         let mut header = vec![String::new()];
         header.extend(self.subjects().iter().map(ToString::to_string));
         header.extend(["pluglet/bare", "aim", ""].map(str::to_owned));
-        let columns = header.len();
-        table.set_header(header);
+        let mut table = table(header);
         for line in LINES {
             table.add_row(self.row(&line));
-        }
-        for column in 1..columns {
-            if let Some(column) = table.column_mut(column) {
-                column.set_cell_alignment(CellAlignment::Right);
-            }
         }
         writeln!(f, "{table}")?;
         for subject in self.subjects() {

@@ -13,8 +13,6 @@ use std::fmt;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use comfy_table::presets::ASCII_MARKDOWN;
-use comfy_table::{CellAlignment, Table};
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::api::{Api, DeleteParams, PostParams};
 use kube::runtime::wait::{await_condition, conditions};
@@ -23,6 +21,7 @@ use serde_json::json;
 
 use super::Bench;
 use super::backend::{Backend, Subject};
+use super::table::table;
 use crate::cargo;
 use crowd::Crowd;
 use traffic::{Rate, Trips};
@@ -132,7 +131,7 @@ async fn pod(bench: &Bench<'_>, name: &str, annotations: &serde_json::Value) -> 
 
 impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut rates = table(&["", "MiB/s", "of the bare copy", "MiB for each CPU second of pluglet", "aim"]);
+        let mut rates = table(["", "MiB/s", "of the bare copy", "MiB for each CPU second of pluglet", "aim"]);
         let mut row = |title: String, rate: &Rate, aim: &str| {
             let cpu = rate.per_cpu_second().map_or_else(String::new, |rate| format!("{rate:.0}"));
             let share = format!("{:.2}", rate.per_second() / self.raw_copy.per_second());
@@ -145,7 +144,7 @@ impl fmt::Display for Figures {
         row("forwarded port".to_owned(), &self.forwarded, "");
         writeln!(f, "{rates}\n")?;
 
-        let mut trips = table(&["one byte there and back", "each second", "p50, µs", "p99, µs", "aim"]);
+        let mut trips = table(["one byte there and back", "each second", "p50, µs", "p99, µs", "aim"]);
         for (title, figures, aim) in
             [("bare TCP", &self.raw_trips, ""), ("exec, `cat`", &self.trips, "p50 at most 1000 more")]
         {
@@ -159,7 +158,7 @@ impl fmt::Display for Figures {
         }
         writeln!(f, "{trips}\n")?;
 
-        let mut crowds = table(&[
+        let mut crowds = table([
             "commands at once",
             "not read",
             "MiB/s of the others",
@@ -175,14 +174,4 @@ impl fmt::Display for Figures {
         }
         writeln!(f, "{crowds}")
     }
-}
-
-fn table(header: &[&str]) -> Table {
-    let mut table = Table::new();
-    table.load_style(ASCII_MARKDOWN);
-    table.set_header(header);
-    for column in table.column_iter_mut().skip(1) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    table
 }

@@ -5,10 +5,10 @@
 
 use std::fmt;
 
-use comfy_table::presets::ASCII_MARKDOWN;
-use comfy_table::{CellAlignment, Table};
+use comfy_table::Table;
 
 use super::super::report::load_average;
+use super::super::table::table;
 use super::Setting;
 use super::figures::{Burst, Round, Side, median, ratio};
 
@@ -119,7 +119,7 @@ impl Report {
         let mut kinds: Vec<&String> = self.rounds.iter().flat_map(|round| burst(round).calls.keys()).collect();
         kinds.sort();
         kinds.dedup();
-        let mut table = table(&["", "direct, a pod", "pluglet, a pod", "direct, ms each", "pluglet, ms each"]);
+        let mut table = table(["", "direct, a pod", "pluglet, a pod", "direct, ms each", "pluglet, ms each"]);
         for kind in kinds {
             let tally = |side, value: &dyn Fn(f64, f64) -> f64| {
                 let of = |round: &Round| {
@@ -167,7 +167,7 @@ impl fmt::Display for Report {
         let rounds = self.rounds.len() / 2;
         writeln!(f, "{} pods, medians of {rounds} rounds of each side; ratios are medians of each round's", self.pods)?;
         writeln!(f, "the engine's CPU time is that of {}", self.counted)?;
-        let mut sides = table(&["", "direct", "pluglet", "pluglet/direct", "aim", KUBELET]);
+        let mut sides = table(["", "direct", "pluglet", "pluglet/direct", "aim", KUBELET]);
         for line in &LINES {
             sides.add_row(self.row(line));
         }
@@ -177,14 +177,4 @@ impl fmt::Display for Report {
         writeln!(f, "calls to the engine while all are deleted:")?;
         writeln!(f, "{}", self.calls(|round| &round.delete))
     }
-}
-
-fn table(header: &[&str]) -> Table {
-    let mut table = Table::new();
-    table.load_style(ASCII_MARKDOWN);
-    table.set_header(header);
-    for column in table.column_iter_mut().skip(1) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    table
 }
