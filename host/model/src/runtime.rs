@@ -341,6 +341,14 @@ pub struct PodContents {
     pub containers: Vec<ContainerStatus>,
 }
 
+impl PodContents {
+    /// Of a pod of which there is nothing.
+    #[must_use]
+    pub const fn none(key: PodKey) -> Self {
+        Self { key, sandboxes: vec![], containers: vec![] }
+    }
+}
+
 /// An image that is there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImageStatus {

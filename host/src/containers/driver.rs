@@ -190,10 +190,10 @@ impl Provider for Driver {
             if self.find(&handle.key).is_none() {
                 continue;
             }
-            let there = contents.unwrap_or_else(|| nothing_of(&handle.key));
+            let there = contents.unwrap_or_else(|| PodContents::none(handle.key.clone()));
             if differs(&handle.shown().contents, &there) {
                 // In doubt whether the list is older than what the worker knows: it looks for itself.
-                handle.order(|orders| orders.changed.extend([String::new()]));
+                handle.order(|orders| orders.doubted = true);
             }
             pods.push((handle.key.clone(), handle.shown().status));
         }
@@ -203,7 +203,7 @@ impl Provider for Driver {
             // One that was begun while the list was made knows better.
             let begun = self.find(&contents.key).is_some();
             self.worker(&contents.key).order(|orders| match begun {
-                true => orders.changed.extend([String::new()]),
+                true => orders.doubted = true,
                 false => orders.contents = Some(contents),
             });
         }
@@ -330,10 +330,6 @@ fn as_driven(health: &Health, tools: &Tools) -> Health {
         info.volume_kinds = if directories { DIRECTORY_KINDS.map(str::to_owned).to_vec() } else { vec![] };
     }
     driven
-}
-
-fn nothing_of(key: &PodKey) -> PodContents {
-    PodContents { key: key.clone(), sandboxes: vec![], containers: vec![] }
 }
 
 /// Whether a list says another thing than what is known.

@@ -39,6 +39,8 @@ pub(super) struct Orders {
     pub(super) contents: Option<PodContents>,
     /// Containers or sandboxes of which something has become.
     pub(super) changed: BTreeSet<String>,
+    /// A list says another thing than the worker knows, and may be the older of the two: it is to look at all of the pod itself.
+    pub(super) doubted: bool,
     /// By id: containers that failed a probe, and how long they have to stop.
     pub(super) failed: BTreeMap<String, Duration>,
     /// Ids of containers whose startup probe has succeeded.
@@ -55,7 +57,7 @@ pub(super) struct Shown {
 
 impl Handle {
     pub(super) fn new(key: PodKey) -> Self {
-        let contents = PodContents { key: key.clone(), sandboxes: vec![], containers: vec![] };
+        let contents = PodContents::none(key.clone());
         let status = PodStatus { phase: Some("Pending".to_owned()), ..PodStatus::default() };
         let shown = Mutex::new(Shown { contents, status, plan: None });
         Self { key, orders: Mutex::default(), delete: watch::Sender::new(None), shown, wake: Notify::new() }

@@ -177,6 +177,7 @@ impl Worker {
         if let Some(contents) = orders.contents {
             self.saw(contents);
         }
+        self.known &= !orders.doubted;
         self.changed.extend(orders.changed);
         for (id, grace) in orders.failed {
             self.verdicts.liveness.insert(id.clone(), false);

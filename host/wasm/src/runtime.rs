@@ -96,7 +96,7 @@ impl Runtime for WasmProvider {
     async fn pod(&self, key: &PodKey) -> Result<PodContents, Error> {
         let pod = adapt::pod_ref(key, 0);
         let listed = self.ask(POD_CONTENTS, Some(key), |reply| Ask::List(Some(pod), reply)).await?;
-        let mut all = PodContents { key: key.clone(), sandboxes: vec![], containers: vec![] };
+        let mut all = PodContents::none(key.clone());
         for contents in listed {
             let contents = words::contents(contents)?;
             if contents.key != *key {
